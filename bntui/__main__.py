@@ -1,0 +1,7 @@
+"""`python -m bntui` is `bntui`."""
+
+import sys
+
+from bntui.cli import main
+
+sys.exit(main())

@@ -1,0 +1,110 @@
+"""What a person asks for while a run goes on, and the channel that carries it to the trainer."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Pause (`on`), resume (`not on`), or whichever is not the case now (`None`)."""
+
+    on: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Do one training step and stay paused; without effect while running."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningRate:
+    """Set the learning rate of both arms."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleLearningRate:
+    """Multiply the learning rate of both arms."""
+
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm:
+    """Switch batch normalization of the `bn` arm on or off; `None` toggles."""
+
+    on: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Normalise by the running statistics while training, and leave them as they are; `None` toggles."""
+
+    on: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Begin again from the first step, keeping the learning rate and the switches as they stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Write the results as they are now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Finish the step under way and end the run."""
+
+
+Command: TypeAlias = Pause | Step | LearningRate | ScaleLearningRate | BatchNorm | Freeze | Restart | Export | Stop
+
+
+class Control:
+    """Carries commands from any thread, or a signal handler, to the one thread that trains.
+
+    Parameters
+    ----------
+    schedule
+        `(step, command)` pairs to be obeyed once that many steps are done, as when interventions are replayed.
+    """
+
+    def __init__(self, schedule: Iterable[tuple[int, Command]] = ()) -> None:
+        # SimpleQueue, because its put is reentrant: a signal handler may interrupt another put.
+        self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._schedule = sorted(schedule, key=lambda item: item[0], reverse=True)
+        self.stopping = False
+        """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
+
+    def send(self, command: Command) -> None:
+        """Hand a command over; returns at once."""
+        if isinstance(command, Stop):
+            self.stopping = True
+        self._queue.put(command)
+
+    def poll(self, step: int) -> Command | None:
+        """Return the next command that is due after `step` steps, or None. Never blocks."""
+        if self._schedule and self._schedule[-1][0] <= step:
+            return self._schedule.pop()[1]
+        if self._queue.empty():
+            return None
+        return self._queue.get()
+
+    def wait(self, seconds: float | None = None) -> Command | None:
+        """Block until a command is sent, or for at most `seconds`."""
+        # Waking up now and then lets a signal handler run on platforms whose lock waits can't be interrupted.
+        end = None if seconds is None else time.monotonic() + seconds
+        while end is None or time.monotonic() < end:
+            left = 0.5 if end is None else min(0.5, max(0.0, end - time.monotonic()))
+            try:
+                return self._queue.get(timeout=left)
+            except queue.Empty:
+                continue
+        return None

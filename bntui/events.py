@@ -1,0 +1,252 @@
+"""What happened in a run: frozen dataclasses of plain numbers, and their form as JSON objects.
+
+A float that is not finite has no JSON; it is written as null and read back as NaN.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeAlias
+
+Scalar: TypeAlias = float | int | str | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Means over samples: cross-entropy in nats, and the share classified rightly (0 to 1)."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Both arms' metrics on one set of samples."""
+
+    bn: Metrics
+    plain: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class LayerStatistics:
+    """One BN layer, one number a channel.
+
+    `batch_var` is the unbiased variance, as the running variance tracks it; NaN where there was no batch yet.
+    """
+
+    layer: str
+    running_mean: tuple[float, ...]
+    running_var: tuple[float, ...]
+    batch_mean: tuple[float, ...]
+    batch_var: tuple[float, ...]
+    weight: tuple[float, ...]
+    bias: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Work before the first step; `done` of `total` in `unit`, total 0 while unknown."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know, in one sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run begins. The dicts are those of `results.json`."""
+
+    created: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    dataset: dict[str, Any]
+    layers: dict[str, int]
+    """Name of every BN layer and its number of features."""
+    steps_per_epoch: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """Training steps up to `step`: each value is the mean loss of `width` steps, the last one ending at `step`."""
+
+    step: int
+    width: int
+    bn: tuple[float, ...]
+    plain: tuple[float, ...]
+    seconds: float
+    """Time spent on training steps so far in this run, pauses and evaluation left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """Both arms evaluated in eval mode after an epoch, or after the last step of a run that ends within one."""
+
+    epoch: int
+    step: int
+    lr: float
+    train_seconds: float
+    eval_seconds: float
+    train: Split
+    validation: Split
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNormRead:
+    """The state of every BN layer at the end of an epoch."""
+
+    epoch: int
+    step: int
+    layers: tuple[LayerStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Training waits after `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Training goes on after `step`."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intervened:
+    """A person changed something; in force from the step after `step`."""
+
+    step: int
+    epoch: int
+    action: str
+    before: Scalar
+    after: Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something about an arm (`bn`, `plain`, or empty for both) worth a warning."""
+
+    step: int
+    arm: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The run begins again at step 0; what came before is abandoned."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """SHA-256 of both arms' parameters and buffers after `step`, made for an export while the run goes on."""
+
+    step: int
+    state_sha256: dict[str, str]
+    wall_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The run is over: `completed`, `interrupted` or `failed`."""
+
+    status: str
+    step: int
+    state_sha256: dict[str, str]
+    wall_seconds: float
+    error: str = ""
+
+
+Event: TypeAlias = (
+    Loading | Notice | Started | Stepped | EpochEnded | BatchNormRead | Paused | Resumed | Intervened | Alert
+    | Restarted | Hashed | Finished
+)  # fmt: skip
+Emit: TypeAlias = Callable[[Event], None]
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Event)}
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value in which every float that is not finite has become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if is_dataclass(value):
+        return {f.name: finite(getattr(value, f.name)) for f in fields(value)}
+    return value
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """Return the event as a JSON object, with its kind under `event`."""
+    return {"event": type(event).__name__, **finite(event)}
+
+
+def from_dict(data: dict[str, Any]) -> Event:
+    """Return the event that `to_dict` made the object from.
+
+    Raises
+    ------
+    ValueError
+        The object is not an event: unknown kind, missing or unknown fields, or a value of another type.
+    """
+    kind = _KINDS.get(str(data.get("event")))
+    if kind is None:
+        raise ValueError(f"unknown event {data.get('event')!r}")
+    event: Event = _build(kind, {key: value for key, value in data.items() if key != "event"})
+    return event
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """Turn a JSON value into a value of the annotated type `kind`."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, dict):
+            raise ValueError(f"{kind.__name__} wants an object")
+        hints = typing.get_type_hints(kind)
+        try:
+            return kind(**{key: _build(hints[key], item) for key, item in value.items()})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{kind.__name__}: {error}") from None
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError("a list is wanted")
+        return tuple(_build(arguments[0], item) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        if value is None or isinstance(value, bool | int | float | str):
+            return value
+        raise ValueError("a plain value is wanted")
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError("an object is wanted")
+        return {str(key): _build(arguments[1], item) for key, item in value.items()}
+    if kind is float:
+        if value is None:
+            return math.nan
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        raise ValueError("a number is wanted")
+    if kind is Any:
+        return value
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{kind.__name__} is wanted")
+    return value

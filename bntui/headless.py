@@ -1,0 +1,225 @@
+"""The front end without a screen: a run, its lines, and a progress bar where there is a terminal to show it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from bntui import __version__
+from bntui.config import RunConfig
+from bntui.control import Control, Stop
+from bntui.errors import Interrupted
+from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
+from bntui.history import History
+from bntui.replay import read_interventions
+from bntui.sinks.recorder import Recorder
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+
+def run_headless(config: RunConfig) -> int:
+    """Run a configuration to its end, or to a signal, and return the exit code.
+
+    Raises
+    ------
+    BntuiError
+        Whatever keeps the run from beginning, or its results from being written.
+    """
+    replaying = config.replay_interventions
+    control = Control([] if replaying is None else read_interventions(replaying))
+    history = History()
+    recorder = Recorder(config, history)
+    with Screen(config, recorder) as screen, _stopping_on_signals(control, history) as caught:
+
+        def emit(event: Event) -> None:
+            recorder.take(event)
+            screen.show(event)
+
+        try:
+            # Torch takes seconds to import: only now, when all that could be wrong without it has been looked at.
+            screen.show(Loading("loading torch"))
+            from bntui.training.session import run
+
+            run(config, emit, control)
+        except Interrupted:
+            screen.error("stopped before training began: there is nothing to save")
+            return 128 + caught[0]
+        except Exception:
+            if history.started is not None:
+                with contextlib.suppress(Exception):
+                    recorder.write_results()
+            raise
+        recorder.write_results()
+        screen.close()
+    return 128 + caught[0] if caught else 0
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(control: Control, history: History) -> Iterator[list[int]]:
+    """Stop the run at the first signal, the process at the second; yields the list of those caught."""
+    caught: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if caught:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        caught.append(number)
+        control.send(Stop())
+        if history.started is None:
+            raise Interrupted
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Screen:
+    """Lines on stdout (stderr where stdout carries the results), and a progress bar on a stderr that is a terminal."""
+
+    def __init__(self, config: RunConfig, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._quiet = config.quiet
+        self._lines: TextIO | None = sys.stderr if config.export == "-" else sys.stdout
+        self._problem = ""
+        self._epochs = config.epochs
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if not config.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            self._bar = _make_bar()
+
+    def __enter__(self) -> Screen:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
+
+    def show(self, event: Event) -> None:
+        """Show what an event means to somebody who waits."""
+        if isinstance(event, Loading):
+            self._progress(event.what, event.done, event.total, event.unit)
+        elif isinstance(event, Notice):
+            self.error(event.message, "notice")
+        elif isinstance(event, Started):
+            self._started(event)
+        elif isinstance(event, Stepped):
+            history = self._recorder.history
+            text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
+            self._progress(text, event.step, self._total, "steps", event.bn[-1], event.plain[-1])
+        elif isinstance(event, EpochEnded):
+            self._epoch("train", event, event.train)
+            self._epoch("validation", event, event.validation)
+        elif isinstance(event, Alert):
+            self.error(f"step {event.step:,}: {event.message}", "alert")
+        elif isinstance(event, Finished) and event.status == "interrupted":
+            self.line(f"stopped after step {event.step:,} of {self._total:,}")
+        if self._recorder.problem != self._problem:
+            self._problem = self._recorder.problem
+            self.error(self._problem, "warning")
+
+    def close(self) -> None:
+        """Say how the run ended and where its results are."""
+        history, recorder = self._recorder.history, self._recorder
+        best = history.best
+        if best:
+            last = history.epochs[-1].validation
+            points = 100 * (last.bn.accuracy - last.plain.accuracy)
+            self.line(
+                f"validation accuracy: bn {last.bn.accuracy:.4f} (best {best['bn'].validation_accuracy:.4f}, epoch "
+                f"{best['bn'].epoch}), plain {last.plain.accuracy:.4f} (best {best['plain'].validation_accuracy:.4f}, "
+                f"epoch {best['plain'].epoch}); bn is {abs(points):.1f} points {'ahead' if points >= 0 else 'behind'}"
+            )
+        if history.train_seconds > 0:
+            self.line(f"{history.step / history.train_seconds:,.0f} steps/s, {history.wall_seconds:.1f} s in all")
+        if recorder.folder is not None:
+            self.line(f"run folder: {recorder.folder}")
+        if recorder.export not in (None, "-"):
+            self.line(f"results: {recorder.export}")
+
+    def line(self, text: str) -> None:
+        """Print a line, above the bar if there is one, and keep it in the log."""
+        self._recorder.log(text)
+        self._print(text, self._lines)
+
+    def error(self, text: str, kind: str = "error") -> None:
+        """Print a line on stderr: notices and alerts only where lines are wanted, errors always."""
+        self._recorder.log(f"{kind}: {text}")
+        if kind == "error" or not self._quiet:
+            self._print(f"bntui: {kind}: {text}", sys.stderr, always=True)
+
+    def _print(self, text: str, to: TextIO | None, always: bool = False) -> None:
+        if to is None or (self._quiet and not always):
+            return
+        try:
+            if self._bar is not None and to.isatty():
+                self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            else:
+                print(text, file=to, flush=True)
+        except OSError:
+            # Whoever read the lines is gone (`| head`); the run and its results go on.
+            self._lines = None
+            if to is sys.stdout:
+                # Python flushes stdout once more at exit and would fail there.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _started(self, event: Started) -> None:
+        self._total = event.total_steps
+        data, environment = event.dataset, event.environment
+        self.line(
+            f"bntui {__version__}: {data['name']} {data['train_samples']:,}/{data['validation_samples']:,}, "
+            f"{environment['device']} ({environment['device_name']}), seed {event.config['seed']}, "
+            f"{event.total_steps:,} steps of {event.config['batch_size']} samples"
+        )
+
+    def _epoch(self, split: str, event: EpochEnded, metrics: Split) -> None:
+        self.line(
+            f"epoch {event.epoch:>{len(str(self._epochs))}}/{self._epochs}  {split:<10}  "
+            f"bn loss {metrics.bn.loss:.5f} accuracy {metrics.bn.accuracy:.4f}  "
+            f"plain loss {metrics.plain.loss:.5f} accuracy {metrics.plain.accuracy:.4f}"
+        )
+
+    def _progress(self, what: str, done: int, total: int, unit: str, *losses: float) -> None:
+        if self._bar is None:
+            return
+        loss = f"loss bn {losses[0]:.3f} plain {losses[1]:.3f}" if losses else ""
+        size = "" if unit == "bytes" or not total else f"{done:,}/{total:,} {unit}"
+        fields: dict[str, Any] = {"description": what, "loss": loss, "size": size}
+        if self._task is None or self._bar.tasks[0].fields["what"] != what.split()[0]:
+            # Another kind of work: a new task, so that speed and remaining time begin anew.
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(total=total or None, what=what.split()[0], **fields)
+        self._bar.update(self._task, completed=done, total=total or None, **fields)
+
+
+def _make_bar() -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[size]}", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}", markup=False),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    )

@@ -1,0 +1,176 @@
+"""What a run has shown so far, in bounded memory, however long it goes on."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+from bntui.events import (
+    Alert,
+    BatchNormRead,
+    EpochEnded,
+    Event,
+    Finished,
+    Hashed,
+    Intervened,
+    Loading,
+    Notice,
+    Paused,
+    Restarted,
+    Resumed,
+    Started,
+    Stepped,
+)
+
+ARMS = ("bn", "plain")
+MAX_POINTS = 2_000
+MAX_EPOCHS = 4_096
+MAX_ALERTS = 1_000
+MAX_BATCH_NORM_NUMBERS = 500_000
+
+
+class Series:
+    """Loss of both arms by step, as at most `MAX_POINTS` means over buckets of equally many steps.
+
+    When the buckets run out, neighbours are merged and the width doubles. Only the step numbers decide where a bucket
+    ends, so the same losses give the same points however they arrive.
+    """
+
+    def __init__(self) -> None:
+        self.width = 1
+        self._means = {arm: array("d") for arm in ARMS}
+        self._sums = [0.0, 0.0]
+        self._pending = 0
+        self._last = 0
+
+    def extend(self, event: Stepped) -> None:
+        """Add the losses of an event."""
+        step = event.step - event.width * (len(event.bn) - 1)
+        for bn, plain in zip(event.bn, event.plain, strict=True):
+            self._sums[0] += bn * event.width
+            self._sums[1] += plain * event.width
+            self._pending += event.width
+            self._last = step
+            if step % self.width == 0:
+                self._close()
+            step += event.width
+
+    def points(self) -> dict[str, list[Any]]:
+        """Return `step`, `bn_loss` and `plain_loss`; a point stands at the last step of its bucket."""
+        steps = [self.width * (i + 1) for i in range(len(self._means["bn"]))]
+        losses = [list(self._means[arm]) for arm in ARMS]
+        if self._pending:
+            steps.append(self._last)
+            for values, total in zip(losses, self._sums, strict=True):
+                values.append(total / self._pending)
+        return {"step": steps, "bn_loss": losses[0], "plain_loss": losses[1]}
+
+    def _close(self) -> None:
+        for arm, total in zip(ARMS, self._sums, strict=True):
+            self._means[arm].append(total / self._pending)
+        self._sums, self._pending = [0.0, 0.0], 0
+        if len(self._means["bn"]) == MAX_POINTS:
+            for arm, means in self._means.items():
+                self._means[arm] = array("d", [(a + b) / 2 for a, b in zip(means[::2], means[1::2], strict=True)])
+            self.width *= 2
+
+
+@dataclass
+class Best:
+    """The epoch in which an arm's validation accuracy was highest; the first of equals."""
+
+    validation_accuracy: float
+    validation_loss: float
+    epoch: int
+    step: int
+
+
+@dataclass
+class History:
+    """Everything that `results.json` and the screen are made of. Belongs to one thread."""
+
+    started: Started | None = None
+    steps: Series = field(default_factory=Series)
+    epochs: list[EpochEnded] = field(default_factory=list)
+    """All epochs; beyond `MAX_EPOCHS`, every second, fourth, … and the last."""
+    batch_norm: list[BatchNormRead] = field(default_factory=list)
+    """Readings at evenly spaced epochs and the last, at most `MAX_BATCH_NORM_NUMBERS` numbers in all."""
+    best: dict[str, Best] = field(default_factory=dict)
+    interventions: list[Intervened] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    loading: Loading | None = None
+    step: int = 0
+    epoch: int = 0
+    lr: float = math.nan
+    train_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    diverged: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(ARMS, False))
+    state_sha256: dict[str, str] = field(default_factory=dict)
+    status: str = "loading"
+    """`loading`, `running` or `paused`, then `completed`, `interrupted` or `failed`."""
+    _epoch_stride: int = 1
+    _batch_norm_stride: int = 1
+
+    def apply(self, event: Event) -> None:
+        """Take one event in."""
+        if isinstance(event, Stepped):
+            self.steps.extend(event)
+            self.step, self.train_seconds = event.step, event.seconds
+        elif isinstance(event, EpochEnded):
+            self._add_epoch(event)
+        elif isinstance(event, BatchNormRead):
+            numbers = sum(6 * len(layer.weight) for layer in event.layers)
+            limit = max(2, min(MAX_EPOCHS, MAX_BATCH_NORM_NUMBERS // max(1, numbers)))
+            self._batch_norm_stride = _append_thinned(self.batch_norm, event, self._batch_norm_stride, limit)
+        elif isinstance(event, Intervened):
+            self.interventions.append(event)
+            if event.action == "learning_rate" and isinstance(event.after, float):
+                self.lr = event.after
+        elif isinstance(event, Alert):
+            if event.kind == "diverged" and event.arm in self.diverged:
+                self.diverged[event.arm] = True
+            if len(self.alerts) < MAX_ALERTS:
+                self.alerts.append(event)
+        elif isinstance(event, Notice):
+            self.notices.append(event.message)
+        elif isinstance(event, Loading):
+            self.loading = event
+        elif isinstance(event, Started):
+            self.started, self.status, self.loading = event, "running", None
+            self.lr = float(event.config["lr"])
+        elif isinstance(event, Paused):
+            self.status = "paused"
+        elif isinstance(event, Resumed):
+            self.status = "running"
+        elif isinstance(event, Hashed | Finished):
+            self.state_sha256, self.wall_seconds = event.state_sha256, event.wall_seconds
+            if isinstance(event, Finished):
+                self.status = event.status
+        elif isinstance(event, Restarted):
+            fresh = History(started=self.started, notices=self.notices, status=self.status, lr=self.lr)
+            self.__dict__.update(fresh.__dict__)
+
+    def _add_epoch(self, event: EpochEnded) -> None:
+        self.epoch, self.step, self.lr = event.epoch, event.step, event.lr
+        self._epoch_stride = _append_thinned(self.epochs, event, self._epoch_stride, MAX_EPOCHS)
+        for arm in ARMS:
+            metrics = getattr(event.validation, arm)
+            if arm not in self.best or metrics.accuracy > self.best[arm].validation_accuracy:
+                self.best[arm] = Best(metrics.accuracy, metrics.loss, event.epoch, event.step)
+
+
+def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:
+    """Append the newest epoch's row, keeping rows at multiples of a stride, and return the stride.
+
+    The newest row always stays; it gives way to the next one unless its epoch is a multiple.
+    """
+    if len(rows) >= limit:
+        stride *= 2
+        rows[:] = [r for r in rows if r.epoch % stride == 0]
+    if rows and rows[-1].epoch % stride:
+        rows.pop()
+    rows.append(row)
+    return stride

@@ -1,0 +1,62 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from bntui.errors import ExportError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file by way of a temporary one beside it; a device, pipe or socket is written to directly.
+
+    Raises
+    ------
+    ExportError
+        The file could not be written; what stood there before still does.
+    """
+    try:
+        # Renaming onto a link would replace the link, and onto a device the device.
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8") as file:
+                file.write(text)
+            return
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"{path}: could not be written ({_reason(error)})") from None
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Raise ExportError unless a file can be made at `path`: better said before a training than after."""
+    try:
+        if path.is_dir():
+            raise ExportError(f"{option} {path}: is a folder; name a file in it")
+        if path.exists() and not path.is_file():
+            return
+        parent = path.resolve().parent
+        if not parent.is_dir():
+            raise ExportError(f"{option} {path}: the folder {parent} does not exist; make it first")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ExportError(f"{option} {path}: the file is read-only; choose another")
+        probe = parent / f".{path.name}.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"{option} {path}: can't be written ({_reason(error)}); choose another") from None
+
+
+def _reason(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error)

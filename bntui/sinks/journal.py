@@ -1,0 +1,76 @@
+"""`journal.jsonl`: the events of a run, a line each, appended as they happen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bntui.events import Event, Finished, Loading, Restarted, Stepped, to_dict
+
+DENSE = 2_048
+"""Lines' worth of losses before the width of a mean doubles: a run of any length has a journal of bounded size."""
+
+
+class Journal:
+    """Appends events to a file and hands every line to the operating system at once: a kill loses none.
+
+    Losses are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096 on, and so on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._restart()
+
+    def write(self, event: Event) -> None:
+        """Append an event. Raises OSError when the file can't be written."""
+        if isinstance(event, Loading):
+            return
+        if isinstance(event, Stepped) and event.width == 1:
+            for condensed in self._condense(event):
+                self._append(condensed)
+            return
+        if isinstance(event, Finished) and self._bn:
+            # The last mean may cover fewer steps than its width.
+            count = len(self._bn)
+            means = [(sum(losses) / count,) for losses in (self._bn, self._plain)]
+            self._append(Stepped(event.step, count, means[0], means[1], self._seconds))
+        self._append(event)
+        if isinstance(event, Restarted):
+            self._restart()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _append(self, event: Event) -> None:
+        self._file.write(json.dumps(to_dict(event), allow_nan=False, separators=(",", ":")) + "\n")
+
+    def _restart(self) -> None:
+        self._width = 1
+        self._bn: list[float] = []
+        self._plain: list[float] = []
+        self._seconds = 0.0
+
+    def _condense(self, event: Stepped) -> list[Stepped]:
+        """Return the means that `event` completes; a mean's last step is a multiple of its width."""
+        done: list[Stepped] = []
+        self._bn += event.bn
+        self._plain += event.plain
+        self._seconds = event.seconds
+        first = event.step - len(self._bn) + 1
+        while self._bn:
+            width = self._width
+            # Up to where the width doubles, or to the last whole mean there is.
+            count = min(len(self._bn) // width, (DENSE * width - first + 1) // width)
+            if not count:
+                break
+            values = [
+                tuple(sum(losses[i * width : (i + 1) * width]) / width for i in range(count))
+                for losses in (self._bn, self._plain)
+            ]
+            del self._bn[: count * width], self._plain[: count * width]
+            first += count * width
+            done.append(Stepped(first - 1, width, values[0], values[1], event.seconds))
+            if first > DENSE * width:
+                self._width *= 2
+        return done

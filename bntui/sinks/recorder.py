@@ -1,0 +1,178 @@
+"""What a run leaves on disk: its folder, and the file that `--export` names."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+import platformdirs
+
+from bntui.config import RunConfig
+from bntui.errors import ExportError, UsageError
+from bntui.events import Event, Finished, Intervened, Notice, Restarted, Started
+from bntui.history import History
+from bntui.sinks import results
+from bntui.sinks.files import check_writable, write_whole
+from bntui.sinks.journal import Journal
+
+
+class Recorder:
+    """Takes every event of a run, keeps the history, and writes the journal, the log and the results.
+
+    A journal or log that can't be written any more is reported once and given up: training goes on.
+
+    Raises
+    ------
+    ExportError
+        At once, if the folder or the export can't be written, so that nobody waits for results in vain.
+    UsageError
+        The folder already holds a run.
+    """
+
+    def __init__(self, config: RunConfig, history: History) -> None:
+        self.history = history
+        self.export = None if config.export is None else config.export if config.export == "-" else Path(config.export)
+        if isinstance(self.export, Path):
+            check_writable(self.export, "--export")
+        self.folder: Path | None = None
+        self.problem = ""
+        """What could not be written, and why; empty while all is well."""
+        self._journal: Journal | None = None
+        self._log: TextIO | None = None
+        self._early: list[Event] = []
+        self._restarts = 0
+        self._asked_for = None if config.run_dir is None else Path(config.run_dir)
+        if self._asked_for is not None:
+            _check_free(self._asked_for)
+
+    def take(self, event: Event) -> None:
+        """Record one event, in the order they happen."""
+        if isinstance(event, Restarted):
+            self._restarts += 1
+            self._try_to_write(lambda: self._write_results(f"results-before-restart-{self._restarts}.json"))
+        self.history.apply(event)
+        if isinstance(event, Notice) and self.history.started is None:
+            self._early.append(event)
+        if isinstance(event, Started):
+            self._open(event)
+        self._keep(event)
+        if isinstance(event, Intervened) and event.action == "export":
+            self._try_to_write(self.write_results)
+        if isinstance(event, Finished):
+            self._keep_nothing_more()
+
+    def log(self, line: str) -> None:
+        """Add a line to `log.txt`."""
+        if self._log is not None:
+            try:
+                self._log.write(line + "\n")
+            except OSError as error:
+                self._give_up("log.txt", error)
+
+    def write_results(self) -> None:
+        """Write `results.json` to the run folder and to what `--export` names.
+
+        Raises
+        ------
+        ExportError
+            One of them could not be written; the other one was tried all the same.
+        """
+        if self.history.started is None:
+            raise ExportError("stopped before training began: there is nothing to export")
+        kept = failure = None
+        try:
+            kept = self._write_results("results.json")
+        except ExportError as error:
+            failure = error
+        try:
+            self._write_export()
+        except ExportError as error:
+            raise ExportError(f"{error}; the results lie in {kept}" if kept else str(error)) from None
+        if failure is not None:
+            raise failure
+
+    def _try_to_write(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except ExportError as error:
+            self.problem = f"{error}; training goes on"
+
+    def _write_results(self, name: str) -> Path | None:
+        if self.folder is None:
+            return None
+        path = self.folder / name
+        write_whole(path, results.to_json(results.build(self.history, path)))
+        return path
+
+    def _write_export(self) -> None:
+        if isinstance(self.export, Path):
+            write_whole(self.export, results.to_json(results.build(self.history, self.export)))
+        elif self.export is not None:
+            folder_copy = None if self.folder is None else self.folder / "results.json"
+            try:
+                sys.stdout.write(results.to_json(results.build(self.history, folder_copy)))
+                sys.stdout.flush()
+            except OSError as error:
+                raise ExportError(f"--export -: stdout can't be written ({error.strerror})") from None
+
+    def _open(self, started: Started) -> None:
+        try:
+            self.folder = _make_folder(self._asked_for, str(started.dataset["name"]))
+            write_whole(self.folder / "config.json", json.dumps(started.config, indent=1) + "\n")
+            self._log = (self.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+            self._journal = Journal(self.folder / "journal.jsonl")
+        except (OSError, ExportError) as error:
+            if self._asked_for is not None:
+                raise ExportError(f"--run-dir {self._asked_for}: {error}; choose another") from None
+            self.folder = None
+            self._give_up("the run folder", error)
+        for event in self._early:
+            self._keep(event)
+
+    def _keep(self, event: Event) -> None:
+        if self._journal is not None:
+            try:
+                self._journal.write(event)
+            except OSError as error:
+                self._give_up("journal.jsonl", error)
+
+    def _give_up(self, what: str, error: Exception) -> None:
+        self.problem = f"{what} can't be written ({getattr(error, 'strerror', None) or error}); training goes on"
+        self._keep_nothing_more()
+
+    def _keep_nothing_more(self) -> None:
+        for file in (self._journal, self._log):
+            if file is not None:
+                try:
+                    file.close()
+                except OSError as error:
+                    self.problem = f"the journal or log may be incomplete ({error.strerror})"
+        self._journal = self._log = None
+
+
+def _check_free(folder: Path) -> None:
+    try:
+        if any((folder / name).exists() for name in ("config.json", "journal.jsonl", "results.json")):
+            raise UsageError(f"--run-dir {folder}: already holds a run; name another folder")
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--run-dir {folder}: is not a folder")
+        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        check_writable(existing / ".bntui", "--run-dir")
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"--run-dir {folder}: can't be used ({getattr(error, 'strerror', error)})") from None
+
+
+def _make_folder(asked_for: Path | None, dataset: str) -> Path:
+    if asked_for is not None:
+        asked_for.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return asked_for
+    runs = platformdirs.user_state_path("bntui") / "runs"
+    runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = runs / f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    return folder

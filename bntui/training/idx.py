@@ -1,0 +1,126 @@
+"""Read the IDX files that MNIST and its relatives come in, plain or gzipped, and trust nothing in them.
+
+The format: http://yann.lecun.com/exdb/mnist/ (two zero bytes, a type, the number of dimensions, each dimension as a
+big-endian 32-bit integer, then the values).
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bntui.errors import DataError
+
+SIDE = 28
+CLASSES = 10
+MAX_SAMPLES = 10_000_000
+_CHUNK = 1 << 20
+
+STEMS = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "validation": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+"""Base names of the image and the label file of each split."""
+
+
+def find_files(folder: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Look for the four files in a folder; an unpacked one is preferred to its .gz.
+
+    Returns
+    -------
+    found
+        For each split whose two files exist: paths of the images and the labels.
+    missing
+        Base names of the files that do not exist.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    missing: list[str] = []
+    for split, stems in STEMS.items():
+        paths = []
+        for stem in stems:
+            spellings = [stem, stem.replace("-idx", ".idx")]
+            candidates = [folder / f"{name}{ending}" for ending in ("", ".gz") for name in spellings]
+            path = next((c for c in candidates if c.exists()), None)
+            if path is None:
+                missing.append(stem)
+            else:
+                paths.append(path)
+        if len(paths) == 2:
+            found[split] = (paths[0], paths[1])
+    return found, missing
+
+
+def read_split(images_path: Path, labels_path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read one split.
+
+    Returns
+    -------
+    images, labels
+        uint8 of shape [samples, 784], 0 background to 255 ink, and uint8 of shape [samples] from 0 to 9.
+
+    Raises
+    ------
+    DataError
+        A file can't be read, is not IDX, has another shape than its header says or than 28×28, a label is not a
+        digit, or the two files differ in their number of samples.
+    """
+    images = read_idx(images_path, 3)
+    if images.shape[1:] != (SIDE, SIDE):
+        height, width = images.shape[1:]
+        raise DataError(f"{images_path}: images of {height}×{width} pixels; 28×28 is wanted")
+    labels = read_idx(labels_path, 1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} has {len(images):,} images, {labels_path.name} {len(labels):,} labels: they must be equal"
+        )
+    if len(labels) and labels.max() >= CLASSES:
+        raise DataError(f"{labels_path}: label {labels.max()} of sample {labels.argmax():,} is not in 0 to 9")
+    return images.reshape(len(images), SIDE * SIDE), labels
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes with so many dimensions.
+
+    Raises
+    ------
+    DataError
+        As for `read_split`.
+    """
+    try:
+        with path.open("rb") as plain:
+            if path.suffix != ".gz":
+                return _read_stream(plain, path, dimensions)
+            with gzip.open(plain) as stream:
+                return _read_stream(cast(IO[bytes], stream), path, dimensions)
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}); get it again") from None
+    except EOFError:
+        raise DataError(f"{path}: the gzip file is cut short; get it again") from None
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror or error})") from None
+
+
+def _read_stream(stream: IO[bytes], path: Path, dimensions: int) -> NDArray[np.uint8]:
+    size = 4 + 4 * dimensions
+    header = stream.read(size)
+    if not header:
+        raise DataError(f"{path}: the file is empty; get it again")
+    if header[:4] != bytes((0, 0, 8, dimensions)) or len(header) < size:
+        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes; it begins with {header[:4].hex()}")
+    shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, size, 4))
+    if not 0 < shape[0] <= MAX_SAMPLES or any(not 0 < side <= 4096 for side in shape[1:]):
+        raise DataError(f"{path}: the header says {'×'.join(map(str, shape))}, which is not a data set")
+    expected = int(np.prod(shape, dtype=np.int64))
+    # Read piece by piece: a header that promises more than the file holds must not reserve the memory for it.
+    values = bytearray()
+    while len(values) <= expected and (piece := stream.read(min(_CHUNK, expected + 1 - len(values)))):
+        values += piece
+    if len(values) != expected:
+        said = "is cut short" if len(values) < expected else "goes on after its last value"
+        raise DataError(f"{path}: {said} (the header promises {expected:,} values); get it again")
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,0 +1,178 @@
+"""Forward and backward of each kind of layer, by the ATen kernels that PyTorch's autograd would call.
+
+Written out, a training step needs no graph: it takes about a third of autograd's time on small networks and gives the
+same bits. What a layer keeps between forward and backward (its input, the batch statistics) is there to be looked at.
+Formulas: https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bntui.training.models import SeededDropout, SwitchableBatchNorm1d
+
+_aten = torch.ops.aten
+
+
+class Layer(Protocol):
+    """One layer in training mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the output for `x`, float32 [batch, in], and keep what `backward` needs."""
+
+    def backward(self, d: Tensor) -> Tensor:
+        """Store the parameters' gradients and return the gradient by the input, given that by the output."""
+
+
+class LinearLayer:
+    """`torch.nn.Linear`: y = x Wᵀ + b."""
+
+    def __init__(self, module: nn.Linear, gradients: Mapping[Tensor, Tensor], first: bool) -> None:
+        self.weight, self.bias = module.weight.data, module.bias.data
+        self.weight_transposed = self.weight.t()
+        self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
+        self.first = first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        self.input = x
+        return torch.addmm(self.bias, x, self.weight_transposed)
+
+    def backward(self, d: Tensor) -> Tensor:
+        """As `Layer.backward`; the first layer leaves out the gradient by the images, which nobody asks for."""
+        torch.mm(d.t(), self.input, out=self.weight_gradient)
+        torch.sum(d, 0, out=self.bias_gradient)
+        return d if self.first else torch.mm(d, self.weight)
+
+
+class BatchNormLayer:
+    """`SwitchableBatchNorm1d`: y = γ (x - μ) / √(σ² + ε) + β (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167).
+
+    The biased batch variance normalises; the unbiased one goes into the running variance.
+    """
+
+    def __init__(self, module: SwitchableBatchNorm1d, gradients: Mapping[Tensor, Tensor]) -> None:
+        assert module.running_mean is not None
+        assert module.running_var is not None
+        assert module.num_batches_tracked is not None
+        self.module = module
+        self.weight, self.bias = module.weight.data, module.bias.data
+        self.running_mean, self.running_var = module.running_mean, module.running_var
+        self.counter = module.num_batches_tracked
+        self.tracked = int(self.counter)
+        self.input: Tensor | None = None
+        self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        module = self.module
+        self.input = x
+        if not module.enabled:
+            return x
+        self.by_batch = not module.frozen
+        momentum = 0.0
+        if self.by_batch:
+            self.counter.add_(1)
+            self.tracked += 1
+            momentum = 1 / self.tracked if module.momentum is None else module.momentum
+        y, self.mean, self.inverse_std = torch.native_batch_norm(
+            x, self.weight, self.bias, self.running_mean, self.running_var, self.by_batch, momentum, module.eps
+        )
+        return y
+
+    def backward(self, d: Tensor) -> Tensor:
+        """As `Layer.backward`."""
+        if not self.module.enabled:
+            return d
+        d, weight_gradient, bias_gradient = _aten.native_batch_norm_backward(
+            d, self.input, self.weight, self.running_mean, self.running_var, self.mean, self.inverse_std,
+            self.by_batch, self.module.eps, (True, True, True))  # fmt: skip
+        self.weight_gradient.copy_(weight_gradient)
+        self.bias_gradient.copy_(bias_gradient)
+        return d
+
+
+class ActivationLayer:
+    """An activation; its backward kernel takes the output (`relu`, `sigmoid`, `tanh`) or the input (the others)."""
+
+    def __init__(self, module: nn.Module) -> None:
+        forward, self.gradient, self.needs_output = _ACTIVATIONS[type(module)]
+        self.function: Callable[[Tensor], Tensor] = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        y = self.function(x)
+        self.kept = y if self.needs_output else x
+        return y
+
+    def backward(self, d: Tensor) -> Tensor:
+        """As `Layer.backward`."""
+        return self.gradient(d, self.kept)
+
+
+class DropoutLayer:
+    """`SeededDropout`: y = x m, with m drawn anew each step."""
+
+    def __init__(self, module: SeededDropout) -> None:
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        self.mask = self.module.mask(x)
+        return x * self.mask
+
+    def backward(self, d: Tensor) -> Tensor:
+        """As `Layer.backward`."""
+        return d * self.mask
+
+
+_LEAK = 0.01
+_ACTIVATIONS: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor], bool]] = {
+    nn.ReLU: (torch.relu, lambda d, y: _aten.threshold_backward(d, y, 0), True),
+    nn.Sigmoid: (torch.sigmoid, lambda d, y: _aten.sigmoid_backward(d, y), True),
+    nn.Tanh: (torch.tanh, lambda d, y: _aten.tanh_backward(d, y), True),
+    nn.LeakyReLU: (
+        lambda x: nn.functional.leaky_relu(x, _LEAK),
+        lambda d, x: _aten.leaky_relu_backward(d, x, _LEAK, False),
+        False,
+    ),
+    nn.GELU: (nn.functional.gelu, lambda d, x: _aten.gelu_backward(d, x), False),
+}
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy and its gradient by the logits.
+
+    Parameters
+    ----------
+    logits
+        float32 [batch, classes].
+    labels
+        int64 [batch].
+    one
+        A float32 scalar 1 on the same device: the gradient of the loss by itself.
+
+    Returns
+    -------
+    loss, gradient
+        float32 [], in nats, and float32 [batch, classes].
+    """
+    log_softmax = torch.log_softmax(logits, 1)
+    loss, weight = _aten.nll_loss_forward(log_softmax, labels, None, 1, -100)
+    d = _aten.nll_loss_backward(one, log_softmax, labels, None, 1, -100, weight)
+    return loss, _aten._log_softmax_backward_data(d, log_softmax, 1, torch.float32)
+
+
+def build_layer(module: nn.Module, gradients: Mapping[Tensor, Tensor], first: bool) -> Layer:
+    """Return the written-out form of a module of an arm; `gradients` is where its parameters' gradients go."""
+    if isinstance(module, nn.Linear):
+        return LinearLayer(module, gradients, first)
+    if isinstance(module, SwitchableBatchNorm1d):
+        return BatchNormLayer(module, gradients)
+    if isinstance(module, SeededDropout):
+        return DropoutLayer(module)
+    return ActivationLayer(module)

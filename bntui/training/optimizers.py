@@ -1,0 +1,141 @@
+"""Adam and SGD over one flat vector that holds every parameter of both arms.
+
+The arithmetic, operation by operation, is that of torch.optim's single-tensor code, so on a CPU the bits are the same;
+one call does for all parameters what torch.optim does in one call each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+class FlatParameters:
+    """Moves parameters into one vector, of which they become views, with another vector for their gradients.
+
+    Parameters
+    ----------
+    groups
+        Parameters in groups that an optimizer may skip; each group is contiguous in the vectors.
+    """
+
+    def __init__(self, groups: Iterable[list[nn.Parameter]]) -> None:
+        grouped = [list(group) for group in groups]
+        everything = [parameter for group in grouped for parameter in group]
+        self.values = torch.cat([p.detach().reshape(-1) for p in everything])
+        self.gradients = torch.zeros_like(self.values)
+        self.gradient_of: dict[Tensor, Tensor] = {}
+        self.groups: list[slice] = []
+        start = 0
+        for group in grouped:
+            begin = start
+            for p in group:
+                end = start + p.numel()
+                p.data = self.values[start:end].view(p.shape)
+                self.gradient_of[p] = self.gradients[start:end].view(p.shape)
+                start = end
+            self.groups.append(slice(begin, start))
+
+
+@dataclass
+class _Part:
+    """A stretch of the vectors that is updated together, with the number of updates it has had."""
+
+    values: Tensor
+    gradients: Tensor
+    state: list[Tensor]
+    count: int = 0
+
+
+@dataclass
+class FlatOptimizer:
+    """What Adam and SGD share: which groups are updated, and with how many steps behind them.
+
+    A group that `active` leaves out is skipped, as torch.optim skips a parameter without gradient: its value and its
+    state stand still, and its own step count with them.
+    """
+
+    parameters: FlatParameters
+    lr: float
+    state: list[Tensor] = field(init=False)
+    active: list[bool] = field(init=False)
+    counts: list[int] = field(init=False)
+    state_tensors = 0
+
+    def __post_init__(self) -> None:
+        self.state = [torch.zeros_like(self.parameters.values) for _ in range(self.state_tensors)]
+        self.active = [True] * len(self.parameters.groups)
+        self.counts = [0] * len(self.parameters.groups)
+        self._whole = self._part(slice(None))
+        self._parts = [self._part(group) for group in self.parameters.groups]
+
+    def _part(self, where: slice) -> _Part:
+        return _Part(
+            self.parameters.values[where], self.parameters.gradients[where], [tensor[where] for tensor in self.state]
+        )
+
+    def step(self) -> None:
+        """Update every active group by its gradients."""
+        together = all(self.active) and len(set(self.counts)) == 1
+        self.counts = [count + on for count, on in zip(self.counts, self.active, strict=True)]
+        if together:
+            self._whole.count = self.counts[0]
+            self.update(self._whole)
+            return
+        for part, count, on in zip(self._parts, self.counts, self.active, strict=True):
+            if on and part.values.numel():
+                part.count = count
+                self.update(part)
+
+    def update(self, part: _Part) -> None:
+        """Update one stretch, whose `count` includes this step."""
+        raise NotImplementedError
+
+
+@dataclass
+class FlatAdam(FlatOptimizer):
+    """`torch.optim.Adam` with its defaults, β = (0.9, 0.999) and ε = 1e-8 (https://arxiv.org/abs/1412.6980)."""
+
+    state_tensors = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._denominator = torch.empty_like(self.parameters.values)
+
+    def update(self, part: _Part) -> None:
+        """As `FlatOptimizer.update`."""
+        average, square = part.state
+        average.lerp_(part.gradients, 1 - 0.9)
+        square.mul_(0.999).addcmul_(part.gradients, part.gradients, value=1 - 0.999)
+        denominator = torch.sqrt(square, out=self._denominator[: square.numel()])
+        denominator.div_((1 - 0.999**part.count) ** 0.5).add_(1e-8)
+        part.values.addcdiv_(average, denominator, value=-(self.lr / (1 - 0.9**part.count)))
+
+
+@dataclass
+class FlatSGD(FlatOptimizer):
+    """`torch.optim.SGD` with `momentum` and no dampening."""
+
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.state_tensors = 1 if self.momentum else 0
+        super().__post_init__()
+
+    def update(self, part: _Part) -> None:
+        """As `FlatOptimizer.update`."""
+        step = part.gradients
+        if self.momentum:
+            # From a buffer of zeros, the first update is the plain gradient, as torch.optim has it.
+            step = part.state[0].mul_(self.momentum).add_(part.gradients)
+        part.values.add_(step, alpha=-self.lr)
+
+
+def build_optimizer(name: str, parameters: FlatParameters, lr: float) -> FlatOptimizer:
+    """Return the optimizer of a name that `--optimizer` takes."""
+    if name == "adam":
+        return FlatAdam(parameters, lr)
+    return FlatSGD(parameters, lr, momentum=float(name.partition(":")[2] or 0))
