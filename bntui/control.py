@@ -79,7 +79,7 @@ class Control:
     def __init__(self, schedule: Iterable[tuple[int, Command]] = ()) -> None:
         # SimpleQueue, because its put is reentrant: a signal handler may interrupt another put.
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._schedule = sorted(schedule, key=lambda item: item[0], reverse=True)
+        self._schedule = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
         self.stopping = False
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
 

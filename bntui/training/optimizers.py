@@ -19,13 +19,15 @@ class FlatParameters:
     Parameters
     ----------
     groups
-        Parameters in groups that an optimizer may skip; each group is contiguous in the vectors.
+        float32 parameters in groups that an optimizer may skip; each group is contiguous in the vectors. Between
+        parameters lie zeros, which no update changes.
     """
 
     def __init__(self, groups: Iterable[list[nn.Parameter]]) -> None:
         grouped = [list(group) for group in groups]
         everything = [parameter for group in grouped for parameter in group]
-        self.values = torch.cat([p.detach().reshape(-1) for p in everything])
+        total = sum(_padded(p.numel()) for p in everything)
+        self.values = torch.zeros(total, dtype=everything[0].dtype, device=everything[0].device)
         self.gradients = torch.zeros_like(self.values)
         self.gradient_of: dict[Tensor, Tensor] = {}
         self.groups: list[slice] = []
@@ -33,11 +35,17 @@ class FlatParameters:
         for group in grouped:
             begin = start
             for p in group:
-                end = start + p.numel()
-                p.data = self.values[start:end].view(p.shape)
-                self.gradient_of[p] = self.gradients[start:end].view(p.shape)
-                start = end
+                where = slice(start, start + p.numel())
+                self.values[where] = p.detach().reshape(-1)
+                p.data = self.values[where].view(p.shape)
+                self.gradient_of[p] = self.gradients[where].view(p.shape)
+                start += _padded(p.numel())
             self.groups.append(slice(begin, start))
+
+
+def _padded(count: int) -> int:
+    """Round up to 64 bytes' worth: a matrix product's last bits can depend on where its operands begin."""
+    return -(-count // 16) * 16
 
 
 @dataclass

@@ -39,6 +39,7 @@ class DataOrder:
 def batches(samples: Samples, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield whole batches in the given order: inputs, float32 [batch, 784], and labels, int64 [batch].
 
+    There must be samples for one batch at least.
     Several batches are gathered at a time, which costs one batch's overhead and still fits a CPU's cache.
     """
     order = order[: len(order) // batch_size * batch_size].to(samples.labels.device)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import threading
+
+from bntui.control import BatchNorm, Control, LearningRate, Pause, Stop
+
+
+def test_commands_come_out_in_the_order_they_were_sent() -> None:
+    control = Control()
+    assert control.poll(0) is None
+    control.send(Pause())
+    control.send(LearningRate(0.5))
+    assert [control.poll(0), control.poll(0), control.poll(0)] == [Pause(), LearningRate(0.5), None]
+
+
+def test_a_scheduled_command_waits_for_its_step_and_goes_first() -> None:
+    control = Control([(5, BatchNorm(False)), (2, LearningRate(0.1)), (5, BatchNorm(True))])
+    control.send(Pause())
+    assert control.poll(1) == Pause()
+    assert control.poll(1) is None
+    assert control.poll(2) == LearningRate(0.1)
+    assert [control.poll(9), control.poll(9), control.poll(9)] == [BatchNorm(False), BatchNorm(True), None]
+
+
+def test_waiting_ends_with_a_command_from_another_thread() -> None:
+    control = Control()
+    thread = threading.Thread(target=control.send, args=(Stop(),))
+    thread.start()
+    assert control.wait(30) == Stop()
+    thread.join()
+    assert control.stopping
+
+
+def test_waiting_for_nothing_ends_in_time() -> None:
+    assert Control().wait(0.01) is None
