@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from bntui import __version__
 from bntui.config import OUTPUT, PRESETS, RunConfig, build_config, flag_of
-from bntui.errors import BntuiError, UsageError
+from bntui.errors import BntuiError, ExportError, UsageError
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
 of memory; 5 results could not be written; 1 anything unexpected; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM
@@ -22,7 +25,10 @@ class _Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are of one line, as all others are."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see bntui --help")
+        word = next((w for w in message.replace("=", " ").split() if w.startswith("--")), "")
+        close = difflib.get_close_matches(word, [s for s in self._option_string_actions if s != word], 1)
+        hint = f"did you mean {close[0]}?" if close and "unrecognized" in message else "see bntui --help"
+        raise UsageError(f"{message if len(message) <= 200 else message[:197] + '...'}; {hint}")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -57,28 +63,58 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `--help` and `--version` raise SystemExit(0)."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
+    stdout_closed = sys.stdout is None
+    _make_streams_safe()
     try:
-        given = vars(build_parser().parse_args(arguments))
+        try:
+            given = vars(build_parser().parse_args(arguments))
+        except SystemExit:
+            # After --help or --version: what they printed may still fail to be written.
+            sys.stdout.flush()
+            raise
         config_file = given.pop("config")
         if given.get("preset") == "list":
             for name, (description, _) in PRESETS.items():
-                print(f"{name:<16} {description}")
+                print(f"{name:<16} {description}", flush=True)
             return 0
         config = build_config(given, config_file)
         if not config.headless:
             raise UsageError("the terminal app is not part of this version; run with --headless")
+        if config.export == "-" and stdout_closed:
+            raise ExportError("--export -: stdout is closed; name a file")
         from bntui.headless import run_headless
 
         return run_headless(config)
     except BntuiError as error:
         code = error.exit_code
         message = str(error)
-    except BrokenPipeError:
-        return 1
+    except OSError as error:
+        code = ExportError.exit_code
+        message = f"stdout can't be written ({error.strerror or error})"
+        _give_up(sys.stdout)
     except Exception as error:
         code = 1
         message = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
-    if debug:
-        traceback.print_exc()
-    print(f"bntui: error: {' '.join(message.split())}", file=sys.stderr)
+    message = " ".join(message.split())
+    try:
+        if debug:
+            traceback.print_exc()
+        print(f"bntui: error: {message if len(message) <= 600 else message[:597] + '...'}", file=sys.stderr, flush=True)
+    except OSError:
+        _give_up(sys.stderr)
     return code
+
+
+def _make_streams_safe() -> None:
+    """Let output neither fail for want of a stream nor for a character that its encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (it stays open as long as the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _give_up(stream: TextIO) -> None:
+    """Point a stream that can't be written to nothing: Python would fail to flush it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -18,11 +18,14 @@ Parse = Callable[[str], Any]
 CONFIG_FILE_LIMIT = 1 << 20
 """Bytes a configuration file may have."""
 
+MIN_LR, MAX_LR = 1e-12, 1e6
+"""Learning rates that a run takes, as an option or while it goes on."""
+
 
 def _integer(minimum: int, maximum: int) -> Parse:
     def parse(text: str) -> int:
         try:
-            value = int(text.replace("_", ""))
+            value = int(text) if text.isascii() else minimum - 1
         except ValueError:
             value = minimum - 1
         if not minimum <= value <= maximum:
@@ -35,7 +38,7 @@ def _integer(minimum: int, maximum: int) -> Parse:
 def _number(wanted: str, allowed: Callable[[float], bool]) -> Parse:
     def parse(text: str) -> float:
         try:
-            value = float(text)
+            value = float(text) if text.isascii() else math.nan
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and allowed(value)):
@@ -48,7 +51,7 @@ def _number(wanted: str, allowed: Callable[[float], bool]) -> Parse:
 def _one_of(*names: str) -> Parse:
     def parse(text: str) -> str:
         if text not in names:
-            close = difflib.get_close_matches(text, names, 1)
+            close = difflib.get_close_matches(text.lower(), names, 1)
             raise ValueError(f"one of {', '.join(names)}" + (f" (did you mean {close[0]}?)" if close else ""))
         return text
 
@@ -58,13 +61,14 @@ def _one_of(*names: str) -> Parse:
 def _widths(text: str) -> tuple[int, ...]:
     wanted = "one to 256 layer widths from 1 to 65,536, such as 32,32"
     parts = text.split(",")
-    if not (len(parts) <= 256 and all(p.strip().isascii() and p.strip().isdigit() for p in parts)):
+    if len(parts) > 256:
         raise ValueError(wanted)
-    widths = tuple(int(p) for p in parts)
-    if not all(1 <= w <= 65_536 for w in widths):
-        raise ValueError(wanted)
+    try:
+        widths = tuple(_integer(1, 65_536)(part) for part in parts)
+    except ValueError:
+        raise ValueError(wanted) from None
     if sum(a * b for a, b in zip((784, *widths), (*widths, 10), strict=True)) > 1_000_000_000:
-        raise ValueError("layers with at most 1,000,000,000 weights in all")
+        raise ValueError("narrower layers, of at most 1,000,000,000 weights in all")
     return widths
 
 
@@ -73,7 +77,7 @@ def _init(text: str) -> str:
     wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
     if name == "normal" and colon:
         try:
-            return f"normal:{_positive(std):g}"
+            return f"normal:{_positive(std)!r}"
         except ValueError:
             raise ValueError(wanted) from None
     if text not in ("default", "xavier", "kaiming"):
@@ -86,7 +90,7 @@ def _optimizer(text: str) -> str:
     wanted = "one of adam, sgd, sgd:MOMENTUM, with MOMENTUM from 0 up to, not including, 1"
     if name == "sgd" and colon:
         try:
-            return f"sgd:{_share(momentum):g}"
+            return f"sgd:{_share(momentum)!r}"
         except ValueError:
             raise ValueError(wanted) from None
     if text not in ("adam", "sgd"):
@@ -103,7 +107,7 @@ def _momentum(text: str) -> float | str:
 def _device(text: str) -> str:
     kind, colon, index = text.partition(":")
     if text in ("auto", "cpu", "cuda", "mps") or (
-        kind == "cuda" and colon and index.isascii() and index.isdigit() and int(index) < 128
+        kind == "cuda" and colon and index.isascii() and index.isdigit() and len(index) <= 3 and int(index) < 128
     ):
         return text
     raise ValueError("one of auto, cpu, cuda, cuda:N, mps")
@@ -163,7 +167,9 @@ class RunConfig:
     epochs: int = _option(10, "N", _count, "training", "passes over the training set")
     max_steps: int | None = _option(None, "N", _integer(1, 10**12), "training", "stop after N steps in all", "no limit")
     batch_size: int = _option(32, "N", _integer(2, 1_000_000), "training", "samples a step; BN needs at least 2")
-    lr: float = _option(0.01, "X", _positive, "training", "learning rate")
+    lr: float = _option(
+        0.01, "X", _number(f"a number from {MIN_LR:g} to {MAX_LR:g}", lambda v: MIN_LR <= v <= MAX_LR), "training",
+        "learning rate")  # fmt: skip
     optimizer: str = _option("adam", "NAME", _optimizer, "training", "adam, sgd or sgd:MOMENTUM")
     seed: int = _option(1, "N", _integer(0, 2**63 - 1), "training", "seed of everything random")
     hidden: tuple[int, ...] = _option((32, 32), "W,W,...", _widths, "network", "widths of the hidden layers")
@@ -251,8 +257,11 @@ def parse_option(option: Field[Any], text: str) -> Any:
     try:
         return option.metadata["parse"](text)
     except ValueError as error:
-        shown = text if len(text) <= 60 else text[:57] + "..."
-        raise UsageError(f"{flag_of(option.name)} takes {error}, not {shown!r}") from None
+        raise UsageError(f"{flag_of(option.name)} takes {error}, not {_shorten(text)!r}") from None
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def read_config_file(path: str) -> dict[str, Any]:
@@ -268,26 +277,38 @@ def read_config_file(path: str) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
+        if not path or "\0" in path:
+            raise UsageError(f"--config takes a path, not {path!r}")
         with Path(path).open("rb") as file:
             raw = file.read(CONFIG_FILE_LIMIT + 1)
         if len(raw) > CONFIG_FILE_LIMIT:
             raise UsageError(f"--config {path}: larger than 1 MiB; is it the right file?")
         table = tomllib.loads(raw.decode())
     except OSError as error:
-        raise UsageError(f"--config {path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"--config {path}: not a TOML file: {' '.join(str(error).split())}") from None
-    known = [option.name for option in fields(RunConfig)]
+        raise UsageError(f"--config {path}: can't be read ({error.strerror or error}); name a TOML file") from None
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split()) if isinstance(error, tomllib.TOMLDecodeError) else "not text of that kind"
+        raise UsageError(f"--config {path}: not a TOML file ({why}); write lines such as epochs = 20") from None
+    known = {option.name: option for option in fields(RunConfig)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0].replace('_', '-')}?" if close else ""
-            raise UsageError(f"--config {path}: no option is called {key!r}{hint}")
+            if isinstance(value, dict) and not close:
+                hint = "; write the options without tables"
+            raise UsageError(f"--config {path}: no option is called {_shorten(key)!r}{hint or '; see bntui --help'}")
         if isinstance(value, dict):
             raise UsageError(f"--config {path}: {key} is a table; write {key} = VALUE")
-        values[name] = value
+        if isinstance(value, list) and name != "hidden":
+            raise UsageError(f"--config {path}: {key} takes one value, not a list")
+        if known[name].metadata["parse"] is _path and not isinstance(value, str):
+            raise UsageError(f"--config {path}: {key} takes a path in quotes")
+        try:
+            values[name] = parse_option(known[name], _as_text(value))
+        except UsageError as error:
+            raise UsageError(f"--config {path}: {error}") from None
     return values
 
 

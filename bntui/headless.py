@@ -53,7 +53,8 @@ def run_headless(config: RunConfig) -> int:
             screen.error("stopped before training began: there is nothing to save")
             return 128 + caught[0]
         except Exception:
-            if history.started is not None:
+            # Not if the first step was never made: then there is nothing that anybody waited for.
+            if history.step:
                 with contextlib.suppress(Exception):
                     recorder.write_results()
             raise

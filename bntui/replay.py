@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bntui.config import MAX_LR, MIN_LR
 from bntui.control import BatchNorm, Command, Freeze, LearningRate, Stop
 from bntui.errors import UsageError
 
-SIZE_LIMIT = 256 << 20
+SIZE_LIMIT = 64 << 20
 """Bytes a results file may have."""
 
 _WITHOUT_EFFECT = ("pause", "resume", "step", "export", "restart")
@@ -34,15 +35,23 @@ def read_interventions(path: str) -> list[tuple[int, Command]]:
     try:
         if file.is_dir():
             file = file / "results.json"
-        if file.stat().st_size > SIZE_LIMIT:
-            raise UsageError(f"{option}: larger than 256 MiB; is it a results file?")
-        results = json.loads(file.read_bytes())
+            if not file.exists():
+                raise UsageError(f"{option}: the folder holds no results.json; name a run folder or a results file")
+        with file.open("rb") as stream:
+            raw = stream.read(SIZE_LIMIT + 1)
+        if len(raw) > SIZE_LIMIT:
+            raise UsageError(f"{option}: larger than 64 MiB; name the results.json of a run")
+        results = json.loads(raw)
     except OSError as error:
-        raise UsageError(f"{option}: {error.strerror or error}") from None
+        why = error.strerror or error
+        raise UsageError(f"{option}: can't be read ({why}); name the results.json of a run") from None
     except (ValueError, RecursionError):
         raise UsageError(f"{option}: not a JSON file; name the results.json of a run") from None
     rows = results.get("interventions") if isinstance(results, dict) else None
-    if not isinstance(rows, list) or not str(results.get("schema")).startswith("bntui.results/"):
+    made_by = str(results.get("schema")) if isinstance(results, dict) else ""
+    if made_by.startswith("bntui.results/") and made_by != "bntui.results/1":
+        raise UsageError(f"{option}: made by a later bntui, in a form this one does not know; update bntui")
+    if not isinstance(rows, list) or made_by != "bntui.results/1":
         raise UsageError(f"{option}: not a results file of bntui; name the results.json of a run")
     schedule = []
     for number, row in enumerate(rows, 1):
@@ -51,8 +60,8 @@ def read_interventions(path: str) -> list[tuple[int, Command]]:
             step = row["step"]
             if not isinstance(step, int) or isinstance(step, bool) or step < 0:
                 raise ValueError
-        except (KeyError, TypeError, ValueError):
-            raise UsageError(f"{option}: intervention {number} is damaged") from None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise UsageError(f"{option}: intervention {number} is damaged; export the run again") from None
         if command is not None:
             schedule.append((step, command))
     return schedule
@@ -64,7 +73,7 @@ def _command(row: dict[str, Any]) -> Command | None:
         return None
     if action == "stop":
         return Stop()
-    if action == "learning_rate" and isinstance(to, int | float) and not isinstance(to, bool):
+    if action == "learning_rate" and isinstance(to, int | float) and MIN_LR <= to <= MAX_LR and to is not True:
         return LearningRate(float(to))
     if action in ("bn", "freeze") and isinstance(to, bool):
         return BatchNorm(to) if action == "bn" else Freeze(to)

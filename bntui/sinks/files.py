@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 from bntui.errors import ExportError
@@ -24,7 +25,7 @@ def write_whole(path: Path, text: str) -> None:
             with path.open("w", encoding="utf-8") as file:
                 file.write(text)
             return
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".bntui-{os.getpid()}.tmp")
         try:
             with temporary.open("w", encoding="utf-8") as file:
                 file.write(text)
@@ -48,14 +49,23 @@ def check_writable(path: Path, option: str) -> None:
             return
         parent = path.resolve().parent
         if not parent.is_dir():
-            raise ExportError(f"{option} {path}: the folder {parent} does not exist; make it first")
+            what = "does not exist; make it first" if not _below_a_file(parent) else "is not one; name another"
+            raise ExportError(f"{option} {path}: the folder {parent} {what}")
         if path.exists() and not os.access(path, os.W_OK):
             raise ExportError(f"{option} {path}: the file is read-only; choose another")
-        probe = parent / f".{path.name}.{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
+        check_folder(parent)
     except (OSError, RuntimeError) as error:
         raise ExportError(f"{option} {path}: can't be written ({_reason(error)}); choose another") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OSError unless a file can be made in `folder`; leaves none behind."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".bntui-"):
+        pass
+
+
+def _below_a_file(path: Path) -> bool:
+    return any(p.exists() and not p.is_dir() for p in (path, *path.parents))
 
 
 def _reason(error: BaseException) -> str:

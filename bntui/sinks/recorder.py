@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from bntui.errors import ExportError, UsageError
 from bntui.events import Event, Finished, Intervened, Notice, Restarted, Started
 from bntui.history import History
 from bntui.sinks import results
-from bntui.sinks.files import check_writable, write_whole
+from bntui.sinks.files import check_folder, check_writable, write_whole
 from bntui.sinks.journal import Journal
 
 
@@ -121,14 +122,23 @@ class Recorder:
                 raise ExportError(f"--export -: stdout can't be written ({error.strerror})") from None
 
     def _open(self, started: Started) -> None:
+        made = False
         try:
-            self.folder = _make_folder(self._asked_for, str(started.dataset["name"]))
+            if self._asked_for is None:
+                self.folder = _make_folder(str(started.dataset["name"]))
+            else:
+                self.folder = self._asked_for
+                made = not self.folder.exists()
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self.folder / "config.json", json.dumps(started.config, indent=1) + "\n")
             self._log = (self.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
             self._journal = Journal(self.folder / "journal.jsonl")
         except (OSError, ExportError) as error:
             if self._asked_for is not None:
-                raise ExportError(f"--run-dir {self._asked_for}: {error}; choose another") from None
+                if made:
+                    shutil.rmtree(self._asked_for, ignore_errors=True)
+                why = getattr(error, "strerror", None) or error
+                raise ExportError(f"--run-dir {self._asked_for}: can't be written ({why}); name another") from None
             self.folder = None
             self._give_up("the run folder", error)
         for event in self._early:
@@ -142,8 +152,8 @@ class Recorder:
                 self._give_up("journal.jsonl", error)
 
     def _give_up(self, what: str, error: Exception) -> None:
-        self.problem = f"{what} can't be written ({getattr(error, 'strerror', None) or error}); training goes on"
         self._keep_nothing_more()
+        self.problem = f"{what} can't be written ({getattr(error, 'strerror', None) or error}); training goes on"
 
     def _keep_nothing_more(self) -> None:
         for file in (self._journal, self._log):
@@ -156,23 +166,29 @@ class Recorder:
 
 
 def _check_free(folder: Path) -> None:
+    """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after."""
     try:
+        if folder.is_symlink() and not folder.exists():
+            raise ExportError(f"--run-dir {folder}: is a link to nothing; name another")
         if any((folder / name).exists() for name in ("config.json", "journal.jsonl", "results.json")):
             raise UsageError(f"--run-dir {folder}: already holds a run; name another folder")
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--run-dir {folder}: is not a folder")
+            raise UsageError(f"--run-dir {folder}: is not a folder; name another")
         existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-        check_writable(existing / ".bntui", "--run-dir")
+        if not existing.is_dir():
+            raise ExportError(f"--run-dir {folder}: {existing} is not a folder; name another")
+        check_folder(existing)
     except (OSError, RuntimeError) as error:
-        raise ExportError(f"--run-dir {folder}: can't be used ({getattr(error, 'strerror', error)})") from None
+        why = getattr(error, "strerror", None) or error
+        raise ExportError(f"--run-dir {folder}: can't be written ({why}); name another") from None
 
 
-def _make_folder(asked_for: Path | None, dataset: str) -> Path:
-    if asked_for is not None:
-        asked_for.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return asked_for
-    runs = platformdirs.user_state_path("bntui") / "runs"
-    runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = runs / f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-{os.getpid()}"
-    folder.mkdir(mode=0o700)
-    return folder
+def _make_folder(dataset: str) -> Path:
+    """Make a new folder for a run, among the user's others or, where that can't be, among the temporary files."""
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
+    try:
+        runs = platformdirs.user_state_path("bntui") / "runs"
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=name, dir=runs))
+    except (OSError, RuntimeError):
+        return Path(tempfile.mkdtemp(prefix=f"bntui-{name}"))

@@ -96,7 +96,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
 
 def to_json(results: dict[str, Any]) -> str:
     """Return the text of a results file."""
-    return json.dumps(results, allow_nan=False, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(results, allow_nan=False, indent=1) + "\n"
 
 
 def _summary(history: History) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
     train, validation = splits["train"], splits["validation"]
     if len(train[1]) < config.batch_size:
         raise UsageError(
-            f"--batch-size {config.batch_size:,} is more than the {len(train[1]):,} training samples of {name}"
+            f"--batch-size {config.batch_size:,} is more than the {len(train[1]):,} training samples of {name}; "
+            "take a smaller one"
         )
     report("preparing the data", 0, 0, "")
     return Dataset(name, source, _sha256(*train, *validation), _to_device(*train, device),
@@ -116,22 +117,43 @@ def _generate(config: RunConfig, report: Report) -> tuple[Splits, str]:
 
 
 def _read_or_download(name: str, data_dir: str | None, report: Report) -> tuple[Splits, str]:
-    root = Path(data_dir).expanduser() if data_dir is not None else platformdirs.user_cache_path("bntui") / "data"
-    if data_dir is not None and not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"--data-dir {data_dir}: {what}; make it to download {name} into it, or name another")
+    root = _root(name, data_dir)
     raw = root / FOLDERS[name] / "raw"
+    partial = ""
     for folder in (raw, root):
         found, missing = idx.find_files(folder)
         if not missing:
             return _read(folder, found, report)
-        if len(missing) < 4 and folder is root:
-            raise DataError(f"--data-dir {data_dir}: {', '.join(missing)} (or .gz) is missing")
-    download(name, root, report)
+        if len(missing) < 4:
+            named = "" if data_dir is None else f"--data-dir {data_dir}: "
+            partial = f"{named}{', '.join(missing)} (or .gz) is missing in {folder}"
+            if folder is root:
+                raise DataError(f"{partial}; put it there")
+    try:
+        download(name, root, report)
+    except DataError as error:
+        raise DataError(f"{partial}; {error}" if partial else str(error)) from None
     found, missing = idx.find_files(raw)
     if missing:
         raise DataError(f"{raw}: {', '.join(missing)} is missing after the download; try again")
     return _read(raw, found, report)
+
+
+def _root(name: str, data_dir: str | None) -> Path:
+    """Return the folder to look into: the one that was named, which must exist, or the user's cache."""
+    try:
+        if data_dir is None:
+            return platformdirs.user_cache_path("bntui") / "data"
+        root = Path(data_dir).expanduser()
+        if root.is_dir():
+            return root
+        if root.exists():
+            raise DataError(f"--data-dir {data_dir}: is not a folder; name the folder that holds the files")
+        raise DataError(f"--data-dir {data_dir}: does not exist; make it to download {name} into it, or name another")
+    except (OSError, RuntimeError) as error:
+        where = "the user's cache folder" if data_dir is None else f"--data-dir {data_dir}"
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{where}: can't be read ({why}); name another --data-dir") from None
 
 
 def _read(folder: Path, files: dict[str, tuple[Path, Path]], report: Report) -> tuple[Splits, str]:

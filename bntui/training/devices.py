@@ -36,7 +36,9 @@ def choose_device(name: str) -> torch.device:
             raise DeviceError(f"--device {name}: {why}; use --device cpu")
         device = torch.device("cuda", device.index or 0)
         if device.index >= torch.cuda.device_count():
-            raise DeviceError(f"--device {name}: there are {torch.cuda.device_count()} GPUs, numbered from 0")
+            raise DeviceError(
+                f"--device {name}: the last GPU here is cuda:{torch.cuda.device_count() - 1}; name that or use auto"
+            )
     return device
 
 
@@ -75,11 +77,13 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def out_of_memory(error: BaseException, config: RunConfig) -> DeviceError | None:
+def out_of_memory(error: BaseException, config: RunConfig, device: torch.device) -> DeviceError | None:
     """Return the error to report if `error` says that memory ran out, else None."""
     text = str(error)
     said = "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (isinstance(error, RuntimeError) and said):
-        hint = f"--batch-size {max(2, config.batch_size // 2)}" if config.batch_size > 2 else "smaller --hidden layers"
-        return DeviceError(f"out of memory on {config.device}; try {hint}, fewer samples or another --device")
+        smaller = max(2, config.batch_size // 2)
+        return DeviceError(
+            f"out of memory on {device}; try --batch-size {smaller}, narrower --hidden layers or fewer --train-samples"
+        )
     return None

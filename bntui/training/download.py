@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import time
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bntui.errors import DataError
+from bntui.training import idx
 
 Report = Callable[[str, int, int, str], None]
 """Called with what is done, how much of it, of how much (0: unknown) and in what unit; may raise Interrupted."""
@@ -65,13 +69,20 @@ def _import_datasets(name: str) -> Any:
     wanted = "pip install torchvision, in the release made for torch " + torch.__version__.split("+")[0]
     try:
         from torchvision import datasets
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise DataError(_broken(name, error, wanted)) from None
         raise DataError(f"{name} is not on this machine, and torchvision, which downloads it, is missing: {wanted}; "
                         "or point --data-dir to the files") from None  # fmt: skip
     except Exception as error:  # a torchvision built for another torch fails in many ways
-        raise DataError(f"{name} is not on this machine, and torchvision does not work with this torch "
-                        f"({type(error).__name__}: {str(error).splitlines()[0]}): {wanted}") from None  # fmt: skip
+        raise DataError(_broken(name, error, wanted)) from None
     return datasets
+
+
+def _broken(name: str, error: Exception, wanted: str) -> str:
+    reason = next((line for line in str(error).splitlines() if line.strip()), "")
+    said = f"{type(error).__name__}: {reason.strip()[:160]}" if reason else type(error).__name__
+    return f"{name} is not on this machine, and torchvision does not work with this torch ({said}): {wanted}"
 
 
 def _check_reachable(name: str, mirrors: list[str]) -> None:
@@ -81,16 +92,20 @@ def _check_reachable(name: str, mirrors: list[str]) -> None:
     failures: list[str] = []
 
     def connect(url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in proxies and not urllib.request.proxy_bypass(parts.hostname or ""):
-            proxy = proxies[parts.scheme]
-            parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
+        host = url
         try:
+            parts = urlsplit(url)
+            host = parts.hostname or url
+            if parts.scheme in proxies and not urllib.request.proxy_bypass(parts.netloc):
+                proxy = proxies[parts.scheme]
+                host = "the proxy"
+                parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
+                host = parts.hostname or host
             port = parts.port or (443 if parts.scheme == "https" else 80)
             socket.create_connection((parts.hostname or "", port), REACH_SECONDS).close()
             answered.set()
         except (OSError, ValueError) as error:
-            failures.append(f"{parts.hostname}: {getattr(error, 'strerror', None) or error}")
+            failures.append(f"{host}: {getattr(error, 'strerror', None) or error}")
 
     # Threads, because no time-out reaches a name look-up; daemons, because it must not hold up the exit either.
     threads = [threading.Thread(target=connect, args=(url,), daemon=True) for url in mirrors]
@@ -111,13 +126,22 @@ def _download_into(scratch: Path, name: str, kind: Any, report: Report) -> None:
             report(f"downloading {name}, attempt {attempt + 1} of {ATTEMPTS}", 0, 0, "")
             time.sleep(attempt)
         try:
-            with _progress_to(report, name), _time_out(STALL_SECONDS):
-                kind(root=scratch, download=True)
+            with _progress_to(report, name, kind), _time_out(STALL_SECONDS):
+                _rotated(kind, attempt)(root=scratch, download=True)
             return
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, zlib.error, http.client.HTTPException) as error:
+            # An unpacked file may be cut short, and torchvision would take it for whole; it checks the packed ones.
+            for stem in idx.STEMS["train"] + idx.STEMS["validation"]:
+                (scratch / FOLDERS[name] / "raw" / stem).unlink(missing_ok=True)
             failure = " ".join(str(error).split()) or type(error).__name__
     raise DataError(f"{name} can't be downloaded after {ATTEMPTS} attempts ({failure[:200]}); try again later, or "
                     "point --data-dir to the files")  # fmt: skip
+
+
+def _rotated(kind: Any, by: int) -> Any:
+    """Return the class with its mirrors in another order: not every failure makes torchvision try the next one."""
+    by %= len(kind.mirrors)
+    return type(kind.__name__, (kind,), {"mirrors": [*kind.mirrors[by:], *kind.mirrors[:by]]})
 
 
 @contextlib.contextmanager
@@ -132,7 +156,7 @@ def _time_out(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _progress_to(report: Report, name: str) -> Iterator[None]:
+def _progress_to(report: Report, name: str, kind: Any) -> Iterator[None]:
     """Let torchvision's progress bar call `report` instead of drawing on stderr; without that bar, show none."""
     from torchvision.datasets import utils
 
@@ -150,12 +174,12 @@ def _progress_to(report: Report, name: str) -> Iterator[None]:
             self.done += amount
             report(f"downloading {name}", self.done, self.total, "bytes")
 
-    if not hasattr(utils, "tqdm"):
+    with contextlib.ExitStack() as undo:
+        if hasattr(utils, "tqdm"):
+            undo.callback(setattr, utils, "tqdm", utils.tqdm)
+            utils.tqdm = Bar
+        # Older releases print what they do, through a name that is looked up here before the builtin one.
+        for namespace in (vars(utils), vars(sys.modules[kind.__module__])):
+            undo.callback(namespace.pop, "print", None)
+            namespace["print"] = lambda *_, **__: None
         yield
-        return
-    before = utils.tqdm
-    utils.tqdm = Bar
-    try:
-        yield
-    finally:
-        utils.tqdm = before

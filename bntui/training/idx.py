@@ -45,7 +45,11 @@ def find_files(folder: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
         for stem in stems:
             spellings = [stem, stem.replace("-idx", ".idx")]
             candidates = [folder / f"{name}{ending}" for ending in ("", ".gz") for name in spellings]
-            path = next((c for c in candidates if c.exists()), None)
+            try:
+                path = next((c for c in candidates if c.exists()), None)
+            except OSError as error:
+                why = error.strerror or error
+                raise DataError(f"{folder}: can't be read ({why}); check its permissions") from None
             if path is None:
                 missing.append(stem)
             else:
@@ -70,21 +74,20 @@ def read_split(images_path: Path, labels_path: Path) -> tuple[NDArray[np.uint8],
         digit, or the two files differ in their number of samples.
     """
     images = read_idx(images_path, 3)
-    if images.shape[1:] != (SIDE, SIDE):
-        height, width = images.shape[1:]
-        raise DataError(f"{images_path}: images of {height}×{width} pixels; 28×28 is wanted")
     labels = read_idx(labels_path, 1)
     if len(images) != len(labels):
         raise DataError(
-            f"{images_path} has {len(images):,} images, {labels_path.name} {len(labels):,} labels: they must be equal"
+            f"{images_path} has {len(images):,} images, {labels_path.name} {len(labels):,} labels; get both again"
         )
     if len(labels) and labels.max() >= CLASSES:
-        raise DataError(f"{labels_path}: label {labels.max()} of sample {labels.argmax():,} is not in 0 to 9")
+        raise DataError(
+            f"{labels_path}: label {labels.max()} of sample {labels.argmax():,} is not in 0 to 9; get it again"
+        )
     return images.reshape(len(images), SIDE * SIDE), labels
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes with so many dimensions.
+    """Read an IDX file of unsigned bytes: labels (1 dimension) or images of 28×28 (3 dimensions).
 
     Raises
     ------
@@ -92,17 +95,19 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         As for `read_split`.
     """
     try:
+        if not path.is_file():
+            raise DataError(f"{path}: is not a file; put the IDX file there")
         with path.open("rb") as plain:
             if path.suffix != ".gz":
                 return _read_stream(plain, path, dimensions)
             with gzip.open(plain) as stream:
                 return _read_stream(cast(IO[bytes], stream), path, dimensions)
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: damaged gzip file ({error}); get it again") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{path}: is no gzip file, or a damaged one; get it again") from None
     except EOFError:
         raise DataError(f"{path}: the gzip file is cut short; get it again") from None
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror or error})") from None
+        raise DataError(f"{path}: can't be read ({error.strerror or error}); check the file's permissions") from None
 
 
 def _read_stream(stream: IO[bytes], path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -111,10 +116,12 @@ def _read_stream(stream: IO[bytes], path: Path, dimensions: int) -> NDArray[np.u
     if not header:
         raise DataError(f"{path}: the file is empty; get it again")
     if header[:4] != bytes((0, 0, 8, dimensions)) or len(header) < size:
-        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes; it begins with {header[:4].hex()}")
+        raise DataError(f"{path}: not an IDX file of {dimensions}-dimensional bytes; get it again")
     shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, size, 4))
-    if not 0 < shape[0] <= MAX_SAMPLES or any(not 0 < side <= 4096 for side in shape[1:]):
-        raise DataError(f"{path}: the header says {'×'.join(map(str, shape))}, which is not a data set")
+    if shape[1:] not in ((), (SIDE, SIDE)):
+        raise DataError(f"{path}: images of {shape[1]}×{shape[2]} pixels; bntui takes sets of 28×28 only")
+    if not 0 < shape[0] <= MAX_SAMPLES:
+        raise DataError(f"{path}: the header says {shape[0]:,} samples, which is not a data set; get it again")
     expected = int(np.prod(shape, dtype=np.int64))
     # Read piece by piece: a header that promises more than the file holds must not reserve the memory for it.
     values = bytearray()

@@ -11,7 +11,7 @@ import torch
 
 from bntui import control as c
 from bntui import events as e
-from bntui.config import RunConfig
+from bntui.config import MAX_LR, MIN_LR, RunConfig
 from bntui.errors import Interrupted
 from bntui.training import data, devices, models, probes
 from bntui.training.order import DataOrder, batches
@@ -19,9 +19,6 @@ from bntui.training.step import Trainer, evaluate, state_sha256
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
-
-MAX_LR = 1e6
-MIN_LR = 1e-12
 
 
 def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
@@ -48,8 +45,8 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
     Interrupted
         A stop was asked for before the first step.
     """
+    device = devices.choose_device(config.device)
     try:
-        device = devices.choose_device(config.device)
         threads = devices.choose_threads(config)
         torch.set_num_threads(threads)
 
@@ -63,13 +60,13 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
         with torch.inference_mode(False):
             session = _Session(config, dataset, device, emit, control)
     except (RuntimeError, MemoryError) as error:
-        raise devices.out_of_memory(error, config) or error from None
+        raise devices.out_of_memory(error, config, device) or error from None
     emit(session.started())
     try:
         with torch.inference_mode():
             status = session.train()
     except Exception as error:
-        known = devices.out_of_memory(error, config) or error
+        known = devices.out_of_memory(error, config, device) or error
         emit(e.Finished("failed", session.step, {}, session.wall_seconds(), f"{type(known).__name__}: {known}"))
         raise known from None
     finished = e.Finished(status, session.step, session.hashes(), session.wall_seconds())

@@ -63,7 +63,7 @@ def test_damaged_compression_is_said_to_be(tmp_path: Path) -> None:
     whole = gzip.compress(idx(np.zeros(10_000)))
     for content, said in (
         (whole[:-20], "cut short"),
-        (b"no gzip", "damaged gzip"),
+        (b"no gzip", "is no gzip file"),
         (whole[:10] + b"\xff" * 40, "gzip"),
     ):
         file.write_bytes(content)
@@ -73,9 +73,10 @@ def test_damaged_compression_is_said_to_be(tmp_path: Path) -> None:
 
 def test_images_of_another_size_labels_out_of_range_and_unequal_counts(tmp_path: Path) -> None:
     images, labels = tmp_path / "images", tmp_path / "labels"
-    images.write_bytes(idx(np.zeros((2, 27, 28))))
+    # Refused by its header alone: the values that it promises are not there.
+    images.write_bytes(idx(np.zeros((2, 27, 28)))[:16])
     labels.write_bytes(idx(LABELS))
-    with pytest.raises(DataError, match="images of 27×28 pixels; 28×28 is wanted"):
+    with pytest.raises(DataError, match="images of 27×28 pixels; bntui takes"):
         read_split(images, labels)
     images.write_bytes(idx(IMAGES))
     labels.write_bytes(idx(np.array([1, 10])))

@@ -1,0 +1,42 @@
+"""Push the events of a run of so many steps through the recorder; print the process's peak memory in KiB."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+
+from bntui import events as e
+from bntui.config import RunConfig
+from bntui.history import History
+from bntui.sinks.recorder import Recorder
+
+STEPS_PER_EPOCH, STEPS_PER_EVENT = 1_875, 200
+
+
+def main(steps: int) -> None:
+    config = RunConfig(data="synthetic", device="cpu", threads=1, run_dir=tempfile.mkdtemp())
+    recorder = Recorder(config, History())
+    environment = {"python": "3", "torch": "2", "device": "cpu", "device_name": "x", "threads": 1, "platform": "y"}
+    dataset = {"name": "x", "source": "x", "train_samples": 60_000, "validation_samples": 1, "sha256": "0" * 64}
+    described = {**config.to_dict(), "command": config.to_command()}
+    recorder.take(e.Started("2026-01-01T00:00:00+00:00", described, environment, dataset,
+                            {"bn1": 32, "bn2": 32}, STEPS_PER_EPOCH, steps))  # fmt: skip
+    step = 0
+    while step < steps:
+        before, step = step, min(steps, step + STEPS_PER_EVENT)
+        losses = tuple(1 / i for i in range(before + 1, step + 1))
+        recorder.take(e.Stepped(step, 1, losses, losses, float(step)))
+        for epoch in range(before // STEPS_PER_EPOCH + 1, step // STEPS_PER_EPOCH + 1):
+            split = e.Split(e.Metrics(1 / step, 0.9), e.Metrics(2 / step, 0.8))
+            recorder.take(e.EpochEnded(epoch, step, 0.01, 1.0, 1.0, split, split))
+            row = tuple(float(i * step) for i in range(32))
+            layers = tuple(e.LayerStatistics(name, row, row, row, row, row, row) for name in ("bn1", "bn2"))
+            recorder.take(e.BatchNormRead(epoch, step, layers))
+    recorder.take(e.Finished("completed", steps, {"bn": "0" * 64, "plain": "0" * 64}, 1.0))
+    recorder.write_results()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

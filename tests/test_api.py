@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import bntui
+
+
+def test_the_public_names_are_there_and_torch_comes_only_with_run() -> None:
+    code = (
+        "import sys, bntui\n"
+        "bntui.RunConfig, bntui.Control, bntui.History\n"
+        "assert 'torch' not in sys.modules\n"
+        "events = []\n"
+        "config = bntui.RunConfig(data='synthetic', train_samples=64, validation_samples=10, epochs=1)\n"
+        "print(bntui.run(config, events.append, bntui.Control()).status)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("completed\n", "")
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = bntui.nonsense

@@ -1,0 +1,354 @@
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import baseline
+from bntui import control as c
+from bntui import events as e
+from bntui.config import RunConfig, build_config
+from bntui.errors import DeviceError, Interrupted
+from bntui.training import session
+from bntui.training.data import Samples, load
+from bntui.training.models import build_pair
+from bntui.training.step import Trainer, evaluate
+
+
+def small(**options: Any) -> RunConfig:
+    """Three epochs of 20 steps."""
+    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 100, "epochs": 3, "device": "cpu"}
+    return RunConfig(**{**base, **options})
+
+
+def run(config: RunConfig, schedule: Iterable[tuple[int, c.Command]] = ()) -> list[e.Event]:
+    events: list[e.Event] = []
+    session.run(config, events.append, c.Control(schedule))
+    return events
+
+
+def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def losses(events: list[e.Event]) -> list[tuple[float, float]]:
+    return [pair for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)]
+
+
+def numbers(events: list[e.Event]) -> list[Any]:
+    """Everything of a run that no clock may change."""
+    epochs = [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
+    return [losses(events), epochs, only(events, e.BatchNormRead), only(events, e.Finished)[0].state_sha256]
+
+
+def test_the_events_of_a_run() -> None:
+    events = run(small())
+    started, finished = only(events, e.Started)[0], events[-1]
+    assert (started.steps_per_epoch, started.total_steps) == (20, 60)
+    assert started.layers == {"bn1": 32, "bn2": 32}
+    assert started.config["data"] == "synthetic"
+    assert started.config["threads"] == started.environment["threads"] == 1
+    assert started.dataset["train_samples"] == 650
+    assert len(losses(events)) == 60
+    assert [(row.epoch, row.step) for row in only(events, e.EpochEnded)] == [(1, 20), (2, 40), (3, 60)]
+    assert [reading.step for reading in only(events, e.BatchNormRead)] == [20, 40, 60]
+    assert isinstance(finished, e.Finished)
+    assert (finished.status, finished.step) == ("completed", 60)
+
+
+def test_the_same_configuration_gives_the_same_numbers_and_another_seed_others() -> None:
+    first, second, other = run(small()), run(small()), run(small(seed=2))
+    assert numbers(first) == numbers(second)
+    assert losses(first) != losses(other)
+
+
+def test_how_often_losses_are_read_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    seldom = run(small())
+    monkeypatch.setattr(session, "EMIT_SECONDS", 0.0)
+    often = run(small())
+    assert len(only(often, e.Stepped)) == 60
+    assert numbers(often) == numbers(seldom)
+
+
+def test_both_arms_learn_and_batch_norm_is_ahead() -> None:
+    events = run(small(train_samples=6_000, validation_samples=1_000))
+    last = only(events, e.EpochEnded)[-1].validation
+    assert last.bn.accuracy > last.plain.accuracy > 0.6
+
+
+def test_max_steps_ends_within_an_epoch_with_an_evaluation() -> None:
+    events = run(small(max_steps=25))
+    assert [(row.epoch, row.step) for row in only(events, e.EpochEnded)] == [(1, 20), (2, 25)]
+    assert (events[-1].status, events[-1].step) == ("completed", 25)  # type: ignore[union-attr]
+    assert losses(events) == losses(run(small()))[:25]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_lab_is_the_tutorials_loop_bit_for_bit(fashion_mnist: Path, seed: int) -> None:
+    given = {"preset": "lab", "data": "fashion-mnist", "data_dir": str(fashion_mnist), "epochs": 2, "seed": seed}
+    events = run(build_config({**given, "threads": 1}))
+    expected = baseline.train(*baseline.read_idx_folder(fashion_mnist), epochs=2, seed=seed)
+    assert events[-1].state_sha256 == expected["state_sha256"]  # type: ignore[union-attr]
+    for row, theirs in zip(only(events, e.EpochEnded), expected["epochs"], strict=True):
+        for arm in ("bn", "plain"):
+            ours = getattr(row.train, arm)
+            assert ours.loss == pytest.approx(theirs["train"][arm]["loss"], abs=1e-5)
+            assert ours.accuracy == pytest.approx(theirs["train"][arm]["accuracy"], abs=1e-5)
+    # The tutorial drops the last 16 validation samples.
+    config = RunConfig(data="fashion-mnist", data_dir=str(fashion_mnist))
+    dataset = load(config, torch.device("cpu"), lambda *_: None, print)
+    pair = build_pair(config, torch.device("cpu"))
+    for ours_model, theirs_model in zip((pair.bn, pair.plain), expected["models"], strict=True):
+        ours_model.load_state_dict(theirs_model.state_dict())
+    both = Samples(dataset.validation.images[:9_984], dataset.validation.labels[:9_984])
+    split = evaluate(pair, both)
+    for arm in ("bn", "plain"):
+        metrics = getattr(split, arm)
+        assert metrics.loss == pytest.approx(expected["epochs"][-1]["validation"][arm]["loss"], abs=1e-5)
+        assert metrics.accuracy == pytest.approx(expected["epochs"][-1]["validation"][arm]["accuracy"], abs=1e-6)
+
+
+def test_lab_on_generated_digits_is_the_tutorials_loop_bit_for_bit() -> None:
+    config = build_config({**small().to_dict(), "preset": "lab", "weights": "independent", "batch_size": 32})
+    dataset = load(config, torch.device("cpu"), lambda *_: None, print)
+    sets = [baseline.Images(part.images, part.labels) for part in (dataset.train, dataset.validation)]
+    expected = baseline.train(sets[0], sets[1], epochs=3, seed=1)
+    assert run(config)[-1].state_sha256 == expected["state_sha256"]  # type: ignore[union-attr]
+
+
+def test_every_intervention_is_recorded_with_its_step_and_changes_the_numbers_from_there() -> None:
+    schedule: list[tuple[int, c.Command]] = [
+        (0, c.LearningRate(0.02)),
+        (7, c.BatchNorm()),
+        (12, c.ScaleLearningRate(1.5)),
+        (20, c.BatchNorm(True)),
+        (25, c.Freeze()),
+        (30, c.Freeze(False)),
+    ]
+    events = run(small(), schedule)
+    assert only(events, e.Intervened) == [
+        e.Intervened(0, 1, "learning_rate", 0.01, 0.02),
+        e.Intervened(7, 1, "bn", True, False),
+        e.Intervened(12, 1, "learning_rate", 0.02, 0.03),
+        e.Intervened(20, 2, "bn", False, True),
+        e.Intervened(25, 2, "freeze", False, True),
+        e.Intervened(30, 2, "freeze", True, False),
+    ]
+    assert [row.lr for row in only(events, e.EpochEnded)] == [0.03] * 3
+    untouched = run(small(lr=0.02))
+    assert losses(events)[:7] == losses(untouched)[:7]
+    bn, plain = zip(*losses(events)[:12], strict=True)
+    bn_untouched, plain_untouched = zip(*losses(untouched)[:12], strict=True)
+    assert plain == plain_untouched
+    assert bn[7:] != bn_untouched[7:]
+
+
+def test_recorded_interventions_give_the_same_numbers_again() -> None:
+    first = run(small(), [(7, c.BatchNorm()), (12, c.ScaleLearningRate(1.5)), (19, c.BatchNorm()), (40, c.Freeze())])
+    rows = only(first, e.Intervened)
+    commands = {"bn": c.BatchNorm, "learning_rate": c.LearningRate, "freeze": c.Freeze}
+    again = run(small(), [(row.step, commands[row.action](row.after)) for row in rows])
+    assert numbers(again) == numbers(first)
+
+
+def test_commands_that_change_nothing_leave_no_trace() -> None:
+    schedule: list[tuple[int, c.Command]] = [
+        (1, c.Step()),
+        (1, c.BatchNorm(True)),
+        (2, c.Freeze(False)),
+        (3, c.LearningRate(0.01)),
+        (4, c.Pause(False)),
+    ]
+    events = run(small(), schedule)
+    assert only(events, e.Intervened) == []
+    assert numbers(events) == numbers(run(small()))
+
+
+@pytest.mark.parametrize("lr", [float("nan"), float("inf"), -1.0, 0.0, 1e9])
+def test_an_impossible_learning_rate_is_refused_with_a_notice(lr: float) -> None:
+    events = run(small(), [(3, c.LearningRate(lr))])
+    assert only(events, e.Intervened) == []
+    assert "stays at 0.01" in only(events, e.Notice)[0].message
+
+
+def test_while_batch_norm_is_off_its_parameters_and_statistics_stand_still() -> None:
+    events = run(small(), [(20, c.BatchNorm(False))])
+    first, second, third = only(events, e.BatchNormRead)
+    for before, after in zip(second.layers, third.layers, strict=True):
+        assert before.running_mean == after.running_mean
+        assert (before.weight, before.bias) == (after.weight, after.bias)
+        assert before.batch_mean != after.batch_mean
+    assert first.layers[0].running_mean == second.layers[0].running_mean
+
+
+def test_while_frozen_the_statistics_stand_still_and_gamma_and_beta_learn() -> None:
+    first, second, _ = only(run(small(), [(20, c.Freeze(True))]), e.BatchNormRead)
+    for before, after in zip(first.layers, second.layers, strict=True):
+        assert (before.running_mean, before.running_var) == (after.running_mean, after.running_var)
+        assert before.weight != after.weight
+
+
+def test_stop_ends_the_run_after_the_step() -> None:
+    events = run(small(), [(33, c.Stop())])
+    assert only(events, e.Intervened) == [e.Intervened(33, 2, "stop", None, None)]
+    assert (events[-1].status, events[-1].step) == ("interrupted", 33)  # type: ignore[union-attr]
+    assert losses(events) == losses(run(small()))[:33]
+
+
+def test_a_stop_during_evaluation_is_obeyed_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = c.Control()
+    events: list[e.Event] = []
+
+    def stop_in_evaluation(pair: Any, samples: Any, stopping: Any) -> Any:
+        control.send(c.Stop())
+        return evaluate(pair, samples, stopping)
+
+    monkeypatch.setattr(session, "evaluate", stop_in_evaluation)
+    session.run(small(), events.append, control)
+    assert (events[-1].status, events[-1].step) == ("interrupted", 20)  # type: ignore[union-attr]
+    assert only(events, e.EpochEnded) == []
+
+
+def test_a_stop_before_the_first_step_interrupts_the_preparation() -> None:
+    control = c.Control()
+    control.send(c.Stop())
+    with pytest.raises(Interrupted):
+        session.run(small(), lambda _: None, control)
+
+
+def test_export_tells_the_hashes_of_that_step() -> None:
+    events = run(small(), [(40, c.Export())])
+    hashed = only(events, e.Hashed)[0]
+    assert hashed.step == 40
+    stopped = run(small(), [(40, c.Stop())])
+    assert hashed.state_sha256 == stopped[-1].state_sha256  # type: ignore[union-attr]
+    assert only(events, e.Intervened) == [e.Intervened(40, 3, "export", None, None)]
+    assert numbers(events) == numbers(run(small()))
+
+
+def test_a_restart_begins_again_and_keeps_what_was_set() -> None:
+    schedule: list[tuple[int, c.Command]] = [(10, c.LearningRate(0.02)), (15, c.BatchNorm(False)), (30, c.Restart())]
+    events = run(small(), schedule)
+    at = events.index(e.Restarted(30))
+    after = events[at + 1 :]
+    assert only(after, e.Intervened) == [
+        e.Intervened(0, 1, "restart", 30, 0),
+        e.Intervened(0, 1, "learning_rate", 0.01, 0.02),
+        e.Intervened(0, 1, "bn", True, False),
+    ]
+    same = run(small(), [(0, c.LearningRate(0.02)), (0, c.BatchNorm(False))])
+    assert numbers(after) == numbers(same)
+
+
+def test_divergence_of_one_arm_is_an_alert_and_the_other_goes_on() -> None:
+    # Steps this long blow up four layers without BN; with BN, the size of the weights does not matter to the output.
+    events = run(small(optimizer="sgd", lr=50.0, hidden=(32,) * 4, init="kaiming", epochs=1))
+    alerts = only(events, e.Alert)
+    assert [(alert.arm, alert.kind) for alert in alerts] == [("plain", "diverged")]
+    assert 1 <= alerts[0].step <= 20
+    bn, plain = losses(events)[alerts[0].step - 1]
+    assert bn == bn
+    assert not abs(plain) < float("inf")
+    assert events[-1].status == "completed"  # type: ignore[union-attr]
+
+
+class Worker:
+    """A run in a thread of its own, as the terminal app has it."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.control = c.Control()
+        self.events: queue.Queue[e.Event] = queue.Queue()
+        self.seen: list[e.Event] = []
+        self.thread = threading.Thread(target=session.run, args=(config, self.events.put, self.control), daemon=True)
+        self.thread.start()
+
+    def wait_for(self, kind: type[Any]) -> Any:
+        while True:
+            event = self.events.get(timeout=60)
+            self.seen.append(event)
+            if isinstance(event, kind):
+                return event
+
+
+def test_from_another_thread_pause_steps_resume_and_stop() -> None:
+    worker = Worker(small(epochs=10_000))
+    worker.wait_for(e.Stepped)
+    worker.control.send(c.Pause())
+    paused = worker.wait_for(e.Paused)
+    for number in range(1, 4):
+        worker.control.send(c.Step())
+        assert worker.wait_for(e.Paused).step == paused.step + number
+    worker.control.send(c.LearningRate(0.5))
+    worker.wait_for(e.Intervened)
+    worker.control.send(c.Pause(False))
+    assert worker.wait_for(e.Resumed).step == paused.step + 3
+    worker.wait_for(e.Stepped)
+    worker.control.send(c.Stop())
+    finished = worker.wait_for(e.Finished)
+    worker.thread.join(60)
+    assert not worker.thread.is_alive()
+    assert finished.status == "interrupted"
+    actions = [event.action for event in worker.seen if isinstance(event, e.Intervened)]
+    assert actions == ["pause", "step", "step", "step", "learning_rate", "resume", "stop"]
+
+
+@pytest.mark.parametrize("command", [c.Stop(), c.Restart()])
+def test_a_paused_run_can_be_stopped_and_restarted(command: c.Command) -> None:
+    worker = Worker(small(epochs=10_000))
+    worker.control.send(c.Pause(True))
+    worker.wait_for(e.Paused)
+    worker.control.send(command)
+    if isinstance(command, c.Restart):
+        worker.wait_for(e.Restarted)
+        assert worker.wait_for(e.Paused).step == 0
+        worker.control.send(c.Stop())
+    assert worker.wait_for(e.Finished).status == "interrupted"
+    worker.thread.join(60)
+
+
+def test_commands_sent_together_are_all_obeyed_in_order() -> None:
+    worker = Worker(small())
+    for command in (c.Pause(), c.Step(), c.Step(), c.BatchNorm(), c.Pause(), c.Freeze()):
+        worker.control.send(command)
+    finished = worker.wait_for(e.Finished)
+    assert finished.status == "completed"
+    rows = [(row.step, row.action) for row in worker.seen if isinstance(row, e.Intervened)]
+    first = rows[0][0]
+    assert rows == [
+        (first, "pause"), (first, "step"), (first + 1, "step"), (first + 2, "bn"), (first + 2, "resume"),
+        (first + 2, "freeze"),
+    ]  # fmt: skip
+
+
+def test_a_failure_is_told_before_it_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    monkeypatch.setattr(Trainer, "step", fail)
+    events: list[e.Event] = []
+    with pytest.raises(DeviceError, match="out of memory on cpu; try --batch-size 16"):
+        session.run(small(), events.append, c.Control())
+    assert events[-1].status == "failed"  # type: ignore[union-attr]
+    assert "out of memory" in events[-1].error  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("device", ["cuda", "cuda:3"])
+def test_a_device_that_is_not_there(device: str) -> None:
+    with pytest.raises(DeviceError, match=f"--device {device}: .*; use --device cpu"):
+        run(small(device=device))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
+@pytest.mark.parametrize("options", [{}, {"activation": "gelu", "dropout": 0.2}, {"optimizer": "sgd:0.9"}])
+def test_a_gpu_trains_like_the_cpu(options: dict[str, Any]) -> None:
+    cpu, gpu = (only(run(small(device=device, epochs=1, **options)), e.EpochEnded)[0] for device in ("cpu", "cuda"))
+    if not options.get("dropout"):
+        assert gpu.train.bn.loss == pytest.approx(cpu.train.bn.loss, rel=0.02)
+        assert gpu.train.plain.loss == pytest.approx(cpu.train.plain.loss, rel=0.02)
+    assert run(small(device="cuda", **options))[-1].status == "completed"  # type: ignore[union-attr]
