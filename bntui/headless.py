@@ -94,6 +94,7 @@ class Screen:
         self._lines: TextIO | None = sys.stderr if config.export == "-" else sys.stdout
         self._problem = ""
         self._epochs = config.epochs
+        self._width = max(5, 2 * len(str(config.epochs)) + 1)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if not config.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -122,7 +123,8 @@ class Screen:
         elif isinstance(event, Stepped):
             history = self._recorder.history
             text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
-            self._progress(text, event.step, self._total, "steps", event.bn[-1], event.plain[-1])
+            means = (sum(values) / len(values) for values in (event.bn, event.plain))
+            self._progress(text, event.step, self._total, "steps", *means)
         elif isinstance(event, EpochEnded):
             self._epoch("train", event, event.train)
             self._epoch("validation", event, event.validation)
@@ -187,12 +189,12 @@ class Screen:
             f"{environment['device']} ({environment['device_name']}), seed {event.config['seed']}, "
             f"{event.total_steps:,} steps of {event.config['batch_size']} samples"
         )
+        self.line(f"{'epoch':>{self._width}}  {'set':<10}  {'bn loss':>9}  {'accuracy':>8}  plain loss  accuracy")
 
     def _epoch(self, split: str, event: EpochEnded, metrics: Split) -> None:
         self.line(
-            f"epoch {event.epoch:>{len(str(self._epochs))}}/{self._epochs}  {split:<10}  "
-            f"bn loss {metrics.bn.loss:.5f} accuracy {metrics.bn.accuracy:.4f}  "
-            f"plain loss {metrics.plain.loss:.5f} accuracy {metrics.plain.accuracy:.4f}"
+            f"{f'{event.epoch}/{self._epochs}':>{self._width}}  {split:<10}  {metrics.bn.loss:>9.5f}  "
+            f"{metrics.bn.accuracy:>8.4f}  {metrics.plain.loss:>10.5f}  {metrics.plain.accuracy:>8.4f}"
         )
 
     def _progress(self, what: str, done: int, total: int, unit: str, *losses: float) -> None:
@@ -215,12 +217,13 @@ def _make_bar() -> Progress:
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TextColumn("{task.fields[size]}", markup=False),
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}", markup=False),
         console=Console(stderr=True),
         refresh_per_second=4,
         transient=True,
+        expand=True,
         redirect_stdout=sys.stdout.isatty(),
     )

@@ -36,18 +36,22 @@ def test_lines_exit_code_and_a_valid_export(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"bntui [\d.]+: synthetic 1,000/200, cpu \(.+\), seed 1, 62 steps of 32 samples", lines[0])
-    metrics = r"bn loss \d\.\d{5} accuracy \d\.\d{4}  plain loss \d\.\d{5} accuracy \d\.\d{4}"
+    assert lines[1] == "epoch  set           bn loss  accuracy  plain loss  accuracy"
+    metrics = r" +\d\.\d{5} +\d\.\d{4} +\d\.\d{5} +\d\.\d{4}"
     for line, (epoch, split) in zip(
-        lines[1:5], [(1, "train     "), (1, "validation"), (2, "train     "), (2, "validation")], strict=True
+        lines[2:6], [(1, "train     "), (1, "validation"), (2, "train     "), (2, "validation")], strict=True
     ):
-        assert re.fullmatch(rf"epoch {epoch}/2  {split}  {metrics}", line)
+        assert re.fullmatch(rf"  {epoch}/2  {split}  {metrics}", line)
     exported = read(tmp_path / "results.json")
     assert exported["status"] == "completed"
     last = exported["epochs"][-1]["validation"]
-    assert f"bn loss {last['bn']['loss']:.5f} accuracy {last['bn']['accuracy']:.4f}" in lines[4]
+    numbers = [value for arm in ("bn", "plain") for value in last[arm].values()]
+    assert [float(word) for word in lines[5].split()[2:]] == [
+        round(value, places) for value, places in zip(numbers, (5, 4, 5, 4), strict=True)
+    ]
     folder = Path(next(line for line in lines if line.startswith("run folder: ")).removeprefix("run folder: "))
     assert read(folder / "results.json") == exported
-    assert (folder / "log.txt").read_text().splitlines()[:5] == lines[:5]
+    assert (folder / "log.txt").read_text().splitlines()[:6] == lines[:6]
 
 
 def test_two_processes_give_the_same_numbers(tmp_path: Path) -> None:
@@ -79,7 +83,7 @@ def test_export_to_stdout_is_json_alone() -> None:
     done = bntui(*SMALL, "--epochs", "1", "--export", "-")
     assert done.returncode == 0
     jsonschema.validate(json.loads(done.stdout), results.schema())
-    assert "epoch 1/1  validation" in done.stderr
+    assert "1/1  validation " in done.stderr
 
 
 def test_a_reader_that_goes_away_does_not_stop_the_run(tmp_path: Path) -> None:
@@ -144,7 +148,7 @@ def test_a_signal_stops_saves_and_exports(tmp_path: Path, number: signal.Signals
     arguments = [*BNTUI, *SMALL, "--epochs", "100000", "--export", str(tmp_path / "out")]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        while not re.match(r"epoch +2/", process.stdout.readline()):
+        while not re.match(r" *2/", process.stdout.readline()):
             pass
         process.send_signal(number)
         out, err = process.communicate(timeout=60)

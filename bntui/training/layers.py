@@ -15,7 +15,16 @@ from torch import Tensor, nn
 
 from bntui.training.models import SeededDropout, SwitchableBatchNorm1d
 
-_aten = torch.ops.aten
+# One overload each: to look it up anew at every call takes longer than some of the kernels.
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward.default
+_threshold_backward = torch.ops.aten.threshold_backward.default
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.default
+_tanh_backward = torch.ops.aten.tanh_backward.default
+_leaky_relu_backward = torch.ops.aten.leaky_relu_backward.default
+_gelu_backward = torch.ops.aten.gelu_backward.default
+_nll_loss_forward = torch.ops.aten.nll_loss_forward.default
+_nll_loss_backward = torch.ops.aten.nll_loss_backward.default
+_log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
 
 
 class Layer(Protocol):
@@ -88,7 +97,7 @@ class BatchNormLayer:
         """As `Layer.backward`."""
         if not self.module.enabled:
             return d
-        d, weight_gradient, bias_gradient = _aten.native_batch_norm_backward(
+        d, weight_gradient, bias_gradient = _batch_norm_backward(
             d, self.input, self.weight, self.running_mean, self.running_var, self.mean, self.inverse_std,
             self.by_batch, self.module.eps, (True, True, True))  # fmt: skip
         self.weight_gradient.copy_(weight_gradient)
@@ -132,15 +141,15 @@ class DropoutLayer:
 
 _LEAK = 0.01
 _ACTIVATIONS: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor], bool]] = {
-    nn.ReLU: (torch.relu, lambda d, y: _aten.threshold_backward(d, y, 0), True),
-    nn.Sigmoid: (torch.sigmoid, lambda d, y: _aten.sigmoid_backward(d, y), True),
-    nn.Tanh: (torch.tanh, lambda d, y: _aten.tanh_backward(d, y), True),
+    nn.ReLU: (torch.relu, lambda d, y: _threshold_backward(d, y, 0), True),
+    nn.Sigmoid: (torch.sigmoid, _sigmoid_backward, True),
+    nn.Tanh: (torch.tanh, _tanh_backward, True),
     nn.LeakyReLU: (
         lambda x: nn.functional.leaky_relu(x, _LEAK),
-        lambda d, x: _aten.leaky_relu_backward(d, x, _LEAK, False),
+        lambda d, x: _leaky_relu_backward(d, x, _LEAK, False),
         False,
     ),
-    nn.GELU: (nn.functional.gelu, lambda d, x: _aten.gelu_backward(d, x), False),
+    nn.GELU: (nn.functional.gelu, _gelu_backward, False),
 }
 
 
@@ -162,9 +171,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, one: Tensor) -> tuple[Tensor, 
         float32 [], in nats, and float32 [batch, classes].
     """
     log_softmax = torch.log_softmax(logits, 1)
-    loss, weight = _aten.nll_loss_forward(log_softmax, labels, None, 1, -100)
-    d = _aten.nll_loss_backward(one, log_softmax, labels, None, 1, -100, weight)
-    return loss, _aten._log_softmax_backward_data(d, log_softmax, 1, torch.float32)
+    loss, weight = _nll_loss_forward(log_softmax, labels, None, 1, -100)
+    d = _nll_loss_backward(one, log_softmax, labels, None, 1, -100, weight)
+    return loss, _log_softmax_backward(d, log_softmax, 1, torch.float32)
 
 
 def build_layer(module: nn.Module, gradients: Mapping[Tensor, Tensor], first: bool) -> Layer:

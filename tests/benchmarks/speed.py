@@ -1,7 +1,7 @@
 """How much faster bntui trains than the hand-written loop: seconds per epoch, measured in turn in one process.
 
-An epoch is training and evaluation of both arms on both sets. The loop is tests/baseline.py, which reads its images
-from memory; the tutorial's own, through torchvision and PIL, is slower still.
+An epoch is training and evaluation of both arms on both sets. The loop is tests/baseline.py, once with its images
+through PIL, as torchvision's data sets give them and so the tutorial's loop has them, and once straight from a tensor.
 
     python tests/benchmarks/speed.py --data-dir /usr/share/datasets/fashion-mnist
 """
@@ -24,8 +24,8 @@ from bntui.events import EpochEnded, Event
 from bntui.training import data, devices, session
 
 
-def loop_seconds(dataset: data.Dataset) -> float:
-    sets = [baseline.Images(part.images, part.labels) for part in (dataset.train, dataset.validation)]
+def loop_seconds(dataset: data.Dataset, through_pil: bool) -> float:
+    sets = [baseline.Images(part.images, part.labels, through_pil) for part in (dataset.train, dataset.validation)]
     return float(baseline.train(sets[0], sets[1], epochs=1, seed=1)["epochs"][0]["seconds"])
 
 
@@ -53,23 +53,32 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     dataset = data.load(default, torch.device("cpu"), lambda *_: None, print)
     # The first epoch of each pays for what is loaded on first use, and is not counted.
-    loop_seconds(dataset)
+    loop_seconds(dataset, True)
     bntui_seconds(lab)
-    rows: dict[str, list[float]] = {"loop": [], "lab": [], "default": []}
+    rows: dict[str, list[float]] = {"loop": [], "tensors": [], "lab": [], "default": []}
     for _ in range(given.rounds):
-        rows["loop"].append(loop_seconds(dataset))
+        rows["loop"].append(loop_seconds(dataset, True))
         rows["lab"].append(bntui_seconds(lab))
+        rows["tensors"].append(loop_seconds(dataset, False))
         rows["default"].append(bntui_seconds(default))
     described = devices.describe(torch.device("cpu"), given.threads)
     print(f"{described['device_name']}, torch {described['torch']}, {given.threads} thread(s), {dataset.name}, "
           f"{given.rounds} rounds")  # fmt: skip
     print(f"{'seconds an epoch':<32}{'min':>8}{'median':>8}{'max':>8}")
-    for name, label in (("loop", "hand-written loop"), ("lab", "bntui --preset lab"), ("default", "bntui")):
+    labels = {
+        "loop": "hand-written loop, PIL",
+        "tensors": "hand-written loop, tensors",
+        "lab": "bntui --preset lab",
+        "default": "bntui",
+    }
+    for name, label in labels.items():
         values = rows[name]
         print(f"{label:<32}{min(values):8.2f}{statistics.median(values):8.2f}{max(values):8.2f}")
-    for name in ("lab", "default"):
-        ratios = [loop / ours for loop, ours in zip(rows["loop"], rows[name], strict=True)]
-        print(f"loop / {name}: {statistics.median(ratios):.1f} (from {min(ratios):.1f} to {max(ratios):.1f})")
+    for loop in ("loop", "tensors"):
+        for name in ("lab", "default"):
+            ratios = [theirs / ours for theirs, ours in zip(rows[loop], rows[name], strict=True)]
+            spread = f"(from {min(ratios):.1f} to {max(ratios):.1f})"
+            print(f"{labels[loop]} / {labels[name]}: {statistics.median(ratios):.1f} {spread}")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_lab_is_the_tutorials_loop_bit_for_bit(fashion_mnist: Path, seed: int) -
 def test_lab_on_generated_digits_is_the_tutorials_loop_bit_for_bit() -> None:
     config = build_config({**small().to_dict(), "preset": "lab", "weights": "independent", "batch_size": 32})
     dataset = load(config, torch.device("cpu"), lambda *_: None, print)
-    sets = [baseline.Images(part.images, part.labels) for part in (dataset.train, dataset.validation)]
+    sets = [baseline.Images(part.images, part.labels, True) for part in (dataset.train, dataset.validation)]
     expected = baseline.train(sets[0], sets[1], epochs=3, seed=1)
     assert run(config)[-1].state_sha256 == expected["state_sha256"]  # type: ignore[union-attr]
 
