@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -97,14 +96,6 @@ class Control:
             return None
         return self._queue.get()
 
-    def wait(self, seconds: float | None = None) -> Command | None:
-        """Block until a command is sent, or for at most `seconds`."""
-        # Waking up now and then lets a signal handler run on platforms whose lock waits can't be interrupted.
-        end = None if seconds is None else time.monotonic() + seconds
-        while end is None or time.monotonic() < end:
-            left = 0.5 if end is None else min(0.5, max(0.0, end - time.monotonic()))
-            try:
-                return self._queue.get(timeout=left)
-            except queue.Empty:
-                continue
-        return None
+    def wait(self) -> Command:
+        """Block until a command is sent."""
+        return self._queue.get()

@@ -70,6 +70,9 @@ def _stopping_on_signals(control: Control, history: History) -> Iterator[list[in
 
     def handle(number: int, _: FrameType | None) -> None:
         if caught:
+            with contextlib.suppress(OSError):
+                if sys.stderr.isatty():  # the bar has hidden the cursor
+                    os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         caught.append(number)
@@ -109,7 +112,8 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            with contextlib.suppress(OSError):  # the terminal may be gone
+                self._bar.stop()
         self._bar = None
 
     def show(self, event: Event) -> None:

@@ -175,6 +175,31 @@ def test_a_signal_while_digits_are_generated_says_that_there_is_nothing_to_save(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
+    arguments = ["-m", "bntui", *SMALL, "--epochs", "100000", "--export", str(tmp_path / "out")]
+    child = pexpect.spawn(sys.executable, arguments, encoding="utf-8", timeout=120)
+    child.expect(" 2/100000 ")
+    os.close(child.child_fd)  # the kernel sends SIGHUP, and every write fails from now on
+    child.closed = True
+    _, status = os.waitpid(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert read(tmp_path / "out")["status"] == "interrupted"
+
+
+def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
+    arguments = ["-m", "bntui", "--headless", "--data", "synthetic", "--hidden", "4096,4096", "--batch-size", "5000"]
+    child = pexpect.spawn(sys.executable, [*arguments, "--threads", "1"], encoding="utf-8", timeout=120)
+    child.expect("steps of 5000 samples")
+    # A step takes half a minute here. Interrupts that come while one kernel runs count as one: so several.
+    for _ in range(100):
+        child.sendintr()
+        if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.5) == 0:
+            break
+    assert "\x1b[?25h" in child.before
+    child.close()
+    assert child.signalstatus == 2
+
+
 def test_in_a_terminal_a_bar_shows_progress_and_leaves_no_trace() -> None:
     child = pexpect.spawn(
         sys.executable, ["-m", "bntui", *SMALL, "--epochs", "60"], encoding="utf-8", timeout=120, dimensions=(24, 120)
