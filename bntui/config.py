@@ -3,134 +3,21 @@
 from __future__ import annotations
 
 import difflib
-import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bntui import values
 from bntui.errors import UsageError
-
-Parse = Callable[[str], Any]
 
 CONFIG_FILE_LIMIT = 1 << 20
 """Bytes a configuration file may have."""
 
-MIN_LR, MAX_LR = 1e-12, 1e6
-"""Learning rates that a run takes, as an option or while it goes on."""
 
-
-def _integer(minimum: int, maximum: int) -> Parse:
-    def parse(text: str) -> int:
-        try:
-            value = int(text) if text.isascii() else minimum - 1
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value <= maximum:
-            raise ValueError(f"a whole number from {minimum:,} to {maximum:,}")
-        return value
-
-    return parse
-
-
-def _number(wanted: str, allowed: Callable[[float], bool]) -> Parse:
-    def parse(text: str) -> float:
-        try:
-            value = float(text) if text.isascii() else math.nan
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and allowed(value)):
-            raise ValueError(wanted)
-        return value
-
-    return parse
-
-
-def _one_of(*names: str) -> Parse:
-    def parse(text: str) -> str:
-        if text not in names:
-            close = difflib.get_close_matches(text.lower(), names, 1)
-            raise ValueError(f"one of {', '.join(names)}" + (f" (did you mean {close[0]}?)" if close else ""))
-        return text
-
-    return parse
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    wanted = "one to 256 layer widths from 1 to 65,536, such as 32,32"
-    parts = text.split(",")
-    if len(parts) > 256:
-        raise ValueError(wanted)
-    try:
-        widths = tuple(_integer(1, 65_536)(part) for part in parts)
-    except ValueError:
-        raise ValueError(wanted) from None
-    if sum(a * b for a, b in zip((784, *widths), (*widths, 10), strict=True)) > 1_000_000_000:
-        raise ValueError("narrower layers, of at most 1,000,000,000 weights in all")
-    return widths
-
-
-def _init(text: str) -> str:
-    name, colon, std = text.partition(":")
-    wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
-    if name == "normal" and colon:
-        try:
-            return f"normal:{_positive(std)!r}"
-        except ValueError:
-            raise ValueError(wanted) from None
-    if text not in ("default", "xavier", "kaiming"):
-        raise ValueError(wanted)
-    return text
-
-
-def _optimizer(text: str) -> str:
-    name, colon, momentum = text.partition(":")
-    wanted = "one of adam, sgd, sgd:MOMENTUM, with MOMENTUM from 0 up to, not including, 1"
-    if name == "sgd" and colon:
-        try:
-            return f"sgd:{_share(momentum)!r}"
-        except ValueError:
-            raise ValueError(wanted) from None
-    if text not in ("adam", "sgd"):
-        raise ValueError(wanted)
-    return text
-
-
-def _momentum(text: str) -> float | str:
-    if text == "cumulative":
-        return text
-    return float(_number("a number from 0 to 1, or cumulative", lambda v: 0 <= v <= 1)(text))
-
-
-def _device(text: str) -> str:
-    kind, colon, index = text.partition(":")
-    if text in ("auto", "cpu", "cuda", "mps") or (
-        kind == "cuda" and colon and index.isascii() and index.isdigit() and len(index) <= 3 and int(index) < 128
-    ):
-        return text
-    raise ValueError("one of auto, cpu, cuda, cuda:N, mps")
-
-
-def _path(text: str) -> str:
-    if not text or "\0" in text:
-        raise ValueError("a path")
-    return text
-
-
-def _switch(text: str) -> bool:
-    if text not in ("True", "False"):
-        raise ValueError("true or false")
-    return text == "True"
-
-
-_positive = _number("a number above 0", lambda v: v > 0)
-_share = _number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1)
-_count = _integer(1, 1_000_000_000)
-
-
-def _option(default: Any, metavar: str, parse: Parse, group: str, text: str, shown: str | None = None) -> Any:
+def _option(default: Any, metavar: str, parse: values.Parse, group: str, text: str, shown: str | None = None) -> Any:
     """Declare an option. `metavar` is empty for a switch; `shown` says the default in words where it is None."""
     return field(default=default, metadata={"metavar": metavar, "parse": parse, "group": group, "help": text,
                                             "shown": shown})  # fmt: skip
@@ -153,51 +40,58 @@ class RunConfig:
     """
 
     data: str | None = _option(
-        None, "NAME", _one_of(*DATASETS), "data", f"data set: {', '.join(DATASETS)}",
+        None, "NAME", values.one_of(*DATASETS), "data", f"data set: {', '.join(DATASETS)}",
         "mnist, or synthetic where MNIST can't be had")  # fmt: skip
     data_dir: str | None = _option(
-        None, "DIR", _path, "data",
+        None, "DIR", values.path, "data",
         "torchvision root (DIR/MNIST/raw/...) or a folder of the four IDX files, .gz or not", "user cache")  # fmt: skip
     train_samples: int | None = _option(
-        None, "N", _count, "data", "use only the first N training samples; synthetic: make N", "all; synthetic 60,000"
+        None,
+        "N",
+        values.count,
+        "data",
+        "use the first N training samples; synthetic: make N",
+        "all; synthetic 60,000",
     )
     validation_samples: int | None = _option(
-        None, "N", _count, "data", "the same for the validation samples", "all; synthetic 10,000"
+        None, "N", values.count, "data", "the same for the validation samples", "all; synthetic 10,000"
     )
-    epochs: int = _option(10, "N", _count, "training", "passes over the training set")
-    max_steps: int | None = _option(None, "N", _integer(1, 10**12), "training", "stop after N steps in all", "no limit")
-    batch_size: int = _option(32, "N", _integer(2, 1_000_000), "training", "samples a step; BN needs at least 2")
-    lr: float = _option(
-        0.01, "X", _number(f"a number from {MIN_LR:g} to {MAX_LR:g}", lambda v: MIN_LR <= v <= MAX_LR), "training",
-        "learning rate")  # fmt: skip
-    optimizer: str = _option("adam", "NAME", _optimizer, "training", "adam, sgd or sgd:MOMENTUM")
-    seed: int = _option(1, "N", _integer(0, 2**63 - 1), "training", "seed of everything random")
-    hidden: tuple[int, ...] = _option((32, 32), "W,W,...", _widths, "network", "widths of the hidden layers")
-    activation: str = _option("relu", "NAME", _one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
-    init: str = _option("default", "NAME", _init, "network", "weights: default, xavier, kaiming or normal:STD")
-    dropout: float = _option(0.0, "P", _share, "network", "dropout after each activation")
+    epochs: int = _option(10, "N", values.count, "training", "passes over the training set")
+    max_steps: int | None = _option(
+        None, "N", values.integer(1, 10**12), "training", "stop after N steps in all", "no limit"
+    )
+    batch_size: int = _option(32, "N", values.integer(2, 1_000_000), "training", "samples a step; BN needs at least 2")
+    lr: float = _option(0.01, "X", values.learning_rate, "training", "learning rate")
+    optimizer: str = _option("adam", "NAME", values.optimizer, "training", "adam, sgd or sgd:MOMENTUM")
+    seed: int = _option(1, "N", values.integer(0, 2**63 - 1), "training", "seed of everything random")
+    hidden: tuple[int, ...] = _option((32, 32), "W,W,...", values.widths, "network", "widths of the hidden layers")
+    activation: str = _option("relu", "NAME", values.one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
+    init: str = _option("default", "NAME", values.init, "network", "weights: default, xavier, kaiming or normal:STD")
+    dropout: float = _option(0.0, "P", values.share, "network", "dropout after each activation")
     weights: str = _option(
-        "paired", "NAME", _one_of("paired", "independent"), "network",
+        "paired", "NAME", values.one_of("paired", "independent"), "network",
         "paired: both arms start from the same linear weights; independent: each draws its own")  # fmt: skip
     bn_momentum: float | str = _option(
-        0.1, "M", _momentum, "network",
+        0.1, "M", values.momentum, "network",
         "share of the newest batch in the running statistics; cumulative: plain average of all batches")  # fmt: skip
-    bn_eps: float = _option(1e-5, "E", _positive, "network", "added to the variance before the square root")
+    bn_eps: float = _option(1e-5, "E", values.positive, "network", "added to the variance before the square root")
     preset: str | None = _option(
-        None, "NAME", lambda text: _one_of(*PRESETS)(text), "training",
+        None, "NAME", lambda text: values.one_of(*PRESETS)(text), "training",
         "a named configuration; explicit options override it; 'list' prints all", "none")  # fmt: skip
-    device: str = _option("auto", "D", _device, "machine", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N, mps")
-    threads: int | None = _option(None, "N", _integer(1, 1024), "machine", "torch CPU threads", "auto")
-    headless: bool = _option(False, "", _switch, OUTPUT, "run without a screen")
-    export: str | None = _option(None, "FILE", _path, OUTPUT, "write results.json to FILE; - is stdout", "none")
-    quiet: bool = _option(False, "", _switch, OUTPUT, "print nothing but errors")
+    device: str = _option(
+        "auto", "D", values.device, "machine", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N, mps"
+    )
+    threads: int | None = _option(None, "N", values.integer(1, 1024), "machine", "torch CPU threads", "auto")
+    headless: bool = _option(False, "", values.switch, OUTPUT, "run without a screen")
+    export: str | None = _option(None, "FILE", values.path, OUTPUT, "write results.json to FILE; - is stdout", "none")
+    quiet: bool = _option(False, "", values.switch, OUTPUT, "print nothing but errors")
     run_dir: str | None = _option(
-        None, "DIR", _path, OUTPUT, "folder of the run: journal, results", "a new one in the user state folder"
+        None, "DIR", values.path, OUTPUT, "folder of the run: journal, results", "a new one in the user state folder"
     )
     replay_interventions: str | None = _option(
-        None, "RESULTS", _path, "training",
+        None, "RESULTS", values.path, "training",
         "apply the interventions recorded in a results.json or run folder at their steps", "none")  # fmt: skip
-    debug: bool = _option(False, "", _switch, OUTPUT, "show a traceback with an error")
+    debug: bool = _option(False, "", values.switch, OUTPUT, "show a traceback with an error")
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -290,7 +184,7 @@ def read_config_file(path: str) -> dict[str, Any]:
         why = " ".join(str(error).split()) if isinstance(error, tomllib.TOMLDecodeError) else "not text of that kind"
         raise UsageError(f"--config {path}: not a TOML file ({why}); write lines such as epochs = 20") from None
     known = {option.name: option for option in fields(RunConfig)}
-    values: dict[str, Any] = {}
+    read: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
@@ -303,13 +197,13 @@ def read_config_file(path: str) -> dict[str, Any]:
             raise UsageError(f"--config {path}: {key} is a table; write {key} = VALUE")
         if isinstance(value, list) and name != "hidden":
             raise UsageError(f"--config {path}: {key} takes one value, not a list")
-        if known[name].metadata["parse"] is _path and not isinstance(value, str):
+        if known[name].metadata["parse"] is values.path and not isinstance(value, str):
             raise UsageError(f"--config {path}: {key} takes a path in quotes")
         try:
-            values[name] = parse_option(known[name], _as_text(value))
+            read[name] = parse_option(known[name], _as_text(value))
         except UsageError as error:
             raise UsageError(f"--config {path}: {error}") from None
-    return values
+    return read
 
 
 def build_config(given: Mapping[str, Any], config_file: str | None = None) -> RunConfig:

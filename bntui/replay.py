@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bntui.config import MAX_LR, MIN_LR
 from bntui.control import BatchNorm, Command, Freeze, LearningRate, Stop
 from bntui.errors import UsageError
+from bntui.values import MAX_LR, MIN_LR
 
 SIZE_LIMIT = 64 << 20
 """Bytes a results file may have."""

@@ -11,11 +11,13 @@ import torch
 
 from bntui import control as c
 from bntui import events as e
-from bntui.config import MAX_LR, MIN_LR, RunConfig
+from bntui.config import RunConfig
 from bntui.errors import Interrupted
 from bntui.training import data, devices, models, probes
 from bntui.training.order import DataOrder, batches
 from bntui.training.step import Trainer, evaluate, state_sha256
+from bntui.training.stopwatch import Stopwatch
+from bntui.values import MAX_LR, MIN_LR
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
@@ -82,23 +84,6 @@ class _Restart(Exception):
     """A Restart was obeyed."""
 
 
-class _Stopwatch:
-    """Seconds between `start` and `stop`, added up."""
-
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._since: float | None = None
-
-    def start(self) -> None:
-        self._since = time.perf_counter()
-
-    def stop(self) -> None:
-        self._total, self._since = self.seconds(), None
-
-    def seconds(self) -> float:
-        return self._total + (0.0 if self._since is None else time.perf_counter() - self._since)
-
-
 class _Session:
     """The state of a run between two steps: running, paused or stopping."""
 
@@ -122,7 +107,7 @@ class _Session:
         self.step, self.epoch = 0, 1
         self.losses: list[torch.Tensor] = []
         self.finite = {"bn": True, "plain": True}
-        self.watch = _Stopwatch()
+        self.watch = Stopwatch()
         self.emitted = time.perf_counter()
 
     def started(self) -> e.Started:

@@ -1,0 +1,138 @@
+"""What the values of options mean: functions from text to a checked value.
+
+Each raises ValueError with what it would have taken, as the end of a sentence that begins with the option's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable
+from typing import Any
+
+Parse = Callable[[str], Any]
+
+MIN_LR, MAX_LR = 1e-12, 1e6
+"""Learning rates that a run takes, as an option or while it goes on."""
+
+
+def integer(minimum: int, maximum: int) -> Parse:
+    """Return the parser of a whole number from `minimum` to `maximum`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text) if text.isascii() else minimum - 1
+        except ValueError:
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise ValueError(f"a whole number from {minimum:,} to {maximum:,}")
+        return value
+
+    return parse
+
+
+def number(wanted: str, allowed: Callable[[float], bool]) -> Parse:
+    """Return the parser of a finite number that is `allowed`; `wanted` says in words which are."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text) if text.isascii() else math.nan
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and allowed(value)):
+            raise ValueError(wanted)
+        return value
+
+    return parse
+
+
+def one_of(*names: str) -> Parse:
+    """Return the parser of one of these names."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            close = difflib.get_close_matches(text.lower(), names, 1)
+            raise ValueError(f"one of {', '.join(names)}" + (f" (did you mean {close[0]}?)" if close else ""))
+        return text
+
+    return parse
+
+
+def widths(text: str) -> tuple[int, ...]:
+    """Parse layer widths: `32,32`."""
+    wanted = "one to 256 layer widths from 1 to 65,536, such as 32,32"
+    parts = text.split(",")
+    if len(parts) > 256:
+        raise ValueError(wanted)
+    try:
+        widths = tuple(integer(1, 65_536)(part) for part in parts)
+    except ValueError:
+        raise ValueError(wanted) from None
+    if sum(a * b for a, b in zip((784, *widths), (*widths, 10), strict=True)) > 1_000_000_000:
+        raise ValueError("narrower layers, of at most 1,000,000,000 weights in all")
+    return widths
+
+
+def init(text: str) -> str:
+    """Parse the name of an initialisation of weights."""
+    name, colon, std = text.partition(":")
+    wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
+    if name == "normal" and colon:
+        try:
+            return f"normal:{positive(std)!r}"
+        except ValueError:
+            raise ValueError(wanted) from None
+    if text not in ("default", "xavier", "kaiming"):
+        raise ValueError(wanted)
+    return text
+
+
+def optimizer(text: str) -> str:
+    """Parse the name of an optimizer."""
+    name, colon, momentum = text.partition(":")
+    wanted = "one of adam, sgd, sgd:MOMENTUM, with MOMENTUM from 0 up to, not including, 1"
+    if name == "sgd" and colon:
+        try:
+            return f"sgd:{share(momentum)!r}"
+        except ValueError:
+            raise ValueError(wanted) from None
+    if text not in ("adam", "sgd"):
+        raise ValueError(wanted)
+    return text
+
+
+def momentum(text: str) -> float | str:
+    """Parse the momentum of BN's running statistics."""
+    if text == "cumulative":
+        return text
+    return float(number("a number from 0 to 1, or cumulative", lambda v: 0 <= v <= 1)(text))
+
+
+def device(text: str) -> str:
+    """Parse the name of a device, which need not exist here."""
+    kind, colon, index = text.partition(":")
+    if text in ("auto", "cpu", "cuda", "mps") or (
+        kind == "cuda" and colon and index.isascii() and index.isdigit() and len(index) <= 3 and int(index) < 128
+    ):
+        return text
+    raise ValueError("one of auto, cpu, cuda, cuda:N, mps")
+
+
+def path(text: str) -> str:
+    """Parse a path."""
+    if not text or "\0" in text:
+        raise ValueError("a path")
+    return text
+
+
+def switch(text: str) -> bool:
+    """Parse the value of a switch."""
+    if text not in ("True", "False"):
+        raise ValueError("true or false")
+    return text == "True"
+
+
+learning_rate = number(f"a number from {MIN_LR:g} to {MAX_LR:g}", lambda v: MIN_LR <= v <= MAX_LR)
+positive = number("a number above 0", lambda v: v > 0)
+share = number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1)
+count = integer(1, 1_000_000_000)
