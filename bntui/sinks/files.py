@@ -43,6 +43,8 @@ def write_whole(path: Path, text: str) -> None:
 def check_writable(path: Path, option: str) -> None:
     """Raise ExportError unless a file can be made at `path`: better said before a training than after."""
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()  # tells of a loop of links, of which exists() and, from Python 3.13 on, resolve() say nothing
         if path.is_dir():
             raise ExportError(f"{option} {path}: is a folder; name a file in it")
         if path.exists() and not path.is_file():
