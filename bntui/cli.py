@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="bntui",
         description="A batch-norm laboratory: train two networks that differ only in batch normalization.",
         epilog=_EXIT_CODES,
+        usage="bntui [options]\n       bntui --headless [options]\n       bntui replay RESULTS|RUN_DIR",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"bntui {__version__}")
@@ -60,14 +61,30 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def build_replay_parser() -> argparse.ArgumentParser:
+    """Return the parser of `bntui replay`."""
+    parser = _Parser(prog="bntui replay", description="Look at a finished or still growing run.", allow_abbrev=False)
+    parser.add_argument("run", metavar="RESULTS|RUN_DIR", help="a results.json, or a run folder, which is followed")
+    parser.add_argument("--markers", metavar="NAME", help="braille, block or ascii (default: the best it can show)")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `--help` and `--version` raise SystemExit(0)."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
     stdout_closed = sys.stdout is None
     _make_streams_safe()
     try:
+        words = list(sys.argv[1:] if arguments is None else arguments)
         try:
-            given = vars(build_parser().parse_args(arguments))
+            if words[:1] == ["replay"]:
+                replay = build_replay_parser().parse_args(words[1:])
+                markers = build_config({} if replay.markers is None else {"markers": replay.markers}).markers
+                from bntui.tui.front import run_replay
+
+                return run_replay(replay.run, markers)
+            given = vars(build_parser().parse_args(words))
         except SystemExit:
             # After --help or --version: what they printed may still fail to be written.
             sys.stdout.flush()
@@ -78,13 +95,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{name:<16} {description}", flush=True)
             return 0
         config = build_config(given, config_file)
-        if not config.headless:
-            raise UsageError("the terminal app is not part of this version; run with --headless")
         if config.export == "-" and stdout_closed:
             raise ExportError("--export -: stdout is closed; name a file")
-        from bntui.headless import run_headless
+        if config.headless:
+            from bntui.headless import run_headless
 
-        return run_headless(config)
+            return run_headless(config)
+        from bntui.tui.front import run_app
+
+        return run_app(config)
     except BntuiError as error:
         code = error.exit_code
         message = str(error)

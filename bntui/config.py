@@ -91,6 +91,9 @@ class RunConfig:
     replay_interventions: str | None = _option(
         None, "RESULTS", values.path, "training",
         "apply the interventions recorded in a results.json or run folder at their steps", "none")  # fmt: skip
+    markers: str | None = _option(
+        None, "NAME", values.one_of("braille", "block", "ascii"), OUTPUT,
+        "what the app draws curves with: braille, block or ascii", "what the terminal can show")  # fmt: skip
     debug: bool = _option(False, "", values.switch, OUTPUT, "show a traceback with an error")
 
     def __post_init__(self) -> None:

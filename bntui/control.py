@@ -81,6 +81,8 @@ class Control:
         self._schedule = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
         self.stopping = False
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
+        self.watching = False
+        """True while somebody looks at the BN layers, which are then read within epochs too; changes no number."""
 
     def send(self, command: Command) -> None:
         """Hand a command over; returns at once."""

@@ -105,11 +105,12 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class BatchNormRead:
-    """The state of every BN layer at the end of an epoch."""
+    """The state of every BN layer at the end of an epoch, or (`live`) at a moment within one for who watches."""
 
     epoch: int
     step: int
     layers: tuple[LayerStatistics, ...]
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def run_headless(config: RunConfig) -> int:
             raise
         recorder.write_results()
         screen.close()
+        recorder.close()
     return 128 + caught[0] if caught else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,8 @@ class Series:
         self._sums = [0.0, 0.0]
         self._pending = 0
         self._last = 0
+        self.seconds = array("d")
+        """Training seconds up to each whole bucket's end; at the resolution of the events that brought the losses."""
 
     def extend(self, event: Stepped) -> None:
         """Add the losses of an event."""
@@ -54,6 +57,7 @@ class Series:
             self._pending += event.width
             self._last = step
             if step % self.width == 0:
+                self.seconds.append(event.seconds)
                 self._close()
             step += event.width
 
@@ -74,6 +78,7 @@ class Series:
         if len(self._means["bn"]) == MAX_POINTS:
             for arm, means in self._means.items():
                 self._means[arm] = array("d", [(a + b) / 2 for a, b in zip(means[::2], means[1::2], strict=True)])
+            self.seconds = self.seconds[1::2]
             self.width *= 2
 
 
@@ -97,6 +102,9 @@ class History:
     """All epochs; beyond `MAX_EPOCHS`, every second, fourth, … and the last."""
     batch_norm: list[BatchNormRead] = field(default_factory=list)
     """Readings at evenly spaced epochs and the last, at most `MAX_BATCH_NORM_NUMBERS` numbers in all."""
+    batch_norm_now: BatchNormRead | None = None
+    recent: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
+    """The newest steps, each with its loss in `bn` and `plain`."""
     best: dict[str, Best] = field(default_factory=dict)
     interventions: list[Intervened] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -118,10 +126,16 @@ class History:
         """Take one event in."""
         if isinstance(event, Stepped):
             self.steps.extend(event)
+            first = event.step - event.width * (len(event.bn) - 1)
+            steps = range(first, event.step + 1, event.width)
+            self.recent.extend(zip(steps, event.bn, event.plain, strict=True))
             self.step, self.train_seconds = event.step, event.seconds
         elif isinstance(event, EpochEnded):
             self._add_epoch(event)
         elif isinstance(event, BatchNormRead):
+            self.batch_norm_now = event
+            if event.live:
+                return
             numbers = sum(6 * len(layer.weight) for layer in event.layers)
             limit = max(2, min(MAX_EPOCHS, MAX_BATCH_NORM_NUMBERS // max(1, numbers)))
             self._batch_norm_stride = _append_thinned(self.batch_norm, event, self._batch_norm_stride, limit)

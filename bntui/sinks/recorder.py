@@ -6,6 +6,8 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
+from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +17,7 @@ import platformdirs
 
 from bntui.config import RunConfig
 from bntui.errors import ExportError, UsageError
-from bntui.events import Event, Finished, Intervened, Notice, Restarted, Started
+from bntui.events import Event, Intervened, Notice, Restarted, Started
 from bntui.history import History
 from bntui.sinks import results
 from bntui.sinks.files import check_folder, check_writable, write_whole
@@ -46,6 +48,8 @@ class Recorder:
         self._journal: Journal | None = None
         self._log: TextIO | None = None
         self._early: list[Event] = []
+        self._early_lines: deque[str] = deque(maxlen=10_000)
+        self._lock = threading.Lock()
         self._restarts = 0
         self._asked_for = None if config.run_dir is None else Path(config.run_dir)
         if self._asked_for is not None:
@@ -64,16 +68,21 @@ class Recorder:
         self._keep(event)
         if isinstance(event, Intervened) and event.action == "export":
             self._try_to_write(self.write_results)
-        if isinstance(event, Finished):
-            self._keep_nothing_more()
 
     def log(self, line: str) -> None:
-        """Add a line to `log.txt`."""
-        if self._log is not None:
+        """Add a line to `log.txt`, or keep it until there is one. Works from any thread."""
+        with self._lock:
+            if self._log is None:
+                self._early_lines.append(line)
+                return
             try:
                 self._log.write(line + "\n")
             except OSError as error:
                 self._give_up("log.txt", error)
+
+    def close(self) -> None:
+        """Close the journal and the log; nothing is recorded any more."""
+        self._keep_nothing_more()
 
     def write_results(self) -> None:
         """Write `results.json` to the run folder and to what `--export` names.
@@ -131,7 +140,11 @@ class Recorder:
                 made = not self.folder.exists()
                 self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_whole(self.folder / "config.json", json.dumps(started.config, indent=1) + "\n")
-            self._log = (self.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+            log = (self.folder / "log.txt").open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+            with self._lock:
+                log.writelines(f"{line}\n" for line in self._early_lines)
+                self._early_lines.clear()
+                self._log = log
             self._journal = Journal(self.folder / "journal.jsonl")
         except (OSError, ExportError) as error:
             if self._asked_for is not None:

@@ -22,6 +22,9 @@ from bntui.values import MAX_LR, MIN_LR
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
 
+WATCH_SECONDS = 0.5
+"""How often the BN layers are read within an epoch while somebody watches."""
+
 
 def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
     """Train the pair from the first step to the last; works from any thread.
@@ -108,7 +111,7 @@ class _Session:
         self.losses: list[torch.Tensor] = []
         self.finite = {"bn": True, "plain": True}
         self.watch = Stopwatch()
-        self.emitted = time.perf_counter()
+        self.emitted = self.watched = time.perf_counter()
 
     def started(self) -> e.Started:
         """Return the event that opens the run."""
@@ -154,6 +157,9 @@ class _Session:
             self.step += 1
             if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
                 self._flush()
+                if self.control.watching and (self.paused or self.emitted - self.watched >= WATCH_SECONDS):
+                    self.watched = self.emitted
+                    self.emit(self._read_batch_norm(live=True))
             if self.step >= self.last_step:
                 break
         self._flush()
@@ -172,8 +178,11 @@ class _Session:
             raise _Stop
         seconds = time.perf_counter() - begun
         self.emit(e.EpochEnded(self.epoch, self.step, self.lr, train_seconds, seconds, train, validation))
+        self.emit(self._read_batch_norm(live=False))
+
+    def _read_batch_norm(self, live: bool) -> e.BatchNormRead:
         layers = probes.read_batch_norm(self.trainer.batch_norm_layers)
-        self.emit(e.BatchNormRead(self.epoch, self.step, layers))
+        return e.BatchNormRead(self.epoch, self.step, layers, live)
 
     def _flush(self) -> None:
         """Read the losses since the last time from the device and emit them."""

@@ -1,0 +1,109 @@
+"""What the four charts show: from the history and the view's settings to curves."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bntui.history import ARMS, History
+from bntui.tui.chart import Chart, Line, smooth
+
+TITLES = {
+    "train-loss": "train loss, nats",
+    "validation-loss": "validation loss, nats",
+    "train-accuracy": "train accuracy",
+    "validation-accuracy": "validation accuracy",
+}
+LABELS = {"bn": "With BN", "plain": "Without BN"}
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
+AXES = ("step", "epoch", "seconds")
+
+_LETTERS = {"learning_rate": "l", "bn": "b", "freeze": "f", "pause": "p", "restart": "r", "stop": "q"}
+
+
+@dataclass
+class View:
+    """How the charts are looked at; the same for all four."""
+
+    log_y: bool = False
+    smoothing: float = 0.8
+    x_axis: str = "step"
+    recent: bool = False
+    cursor: int | None = None
+    """Step under the inspect cursor."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the terminal can show."""
+
+    marker: str = "braille"
+    colours: tuple[str, str] = ("#5fafff", "#ff8700")
+    """Of `bn` and `plain`: exact colours of the 256-colour cube."""
+
+
+def figure(name: str, history: History, view: View, look: Look) -> Chart:
+    """Return one of the charts in `TITLES`."""
+    steps, values = _points(name, history, view.recent)
+    axis = _Axis(history, view.x_axis)
+    x = [axis.at(step) for step in steps]
+    lines = []
+    for (arm, label), colour in zip(LABELS.items(), look.colours, strict=True):
+        shown: Sequence[float] = values[arm]
+        if view.smoothing and name == "train-loss":
+            lines.append(Line(x, shown, colour, look.marker, faint=True))
+            # All of it, before drawing thins it out: the other way round gives another curve.
+            shown = smooth(shown, view.smoothing)
+        lines.append(Line(x, shown, colour, look.marker, label, points=name != "train-loss"))
+    x_range = None
+    if view.recent and history.recent:
+        x_range = (axis.at(history.recent[0][0]), axis.at(history.recent[-1][0]))
+    return Chart(
+        title=TITLES[name],
+        lines=tuple(lines),
+        x_label=view.x_axis,
+        verticals=tuple(
+            (axis.at(i.step), _LETTERS[i.action]) for i in history.interventions[-50:] if i.action in _LETTERS
+        ),
+        cursor=None if view.cursor is None else axis.at(view.cursor),
+        log_y=view.log_y and name.endswith("loss"),
+        x_range=x_range,
+        empty="appears with the first steps" if name == "train-loss" else f"{name.split('-')[0]} set: after epoch 1",
+    )
+
+
+def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], dict[str, Sequence[float]]]:
+    if name == "train-loss":
+        if recent:
+            columns = list(zip(*history.recent, strict=True)) or [(), (), ()]
+            return columns[0], {"bn": columns[1], "plain": columns[2]}
+        points = history.steps.points()
+        return points["step"], {arm: points[f"{arm}_loss"] for arm in ARMS}
+    split, metric = name.split("-")
+    rows = history.epochs
+    return [row.step for row in rows], {
+        arm: [getattr(getattr(getattr(row, split), arm), metric) for row in rows] for arm in ARMS
+    }
+
+
+class _Axis:
+    """Where a step lies on the x axis."""
+
+    def __init__(self, history: History, kind: str) -> None:
+        self._kind = kind
+        self._per_epoch = max(1, history.started.steps_per_epoch) if history.started else 1
+        series = history.steps
+        self._steps = [0, *(series.width * (i + 1) for i in range(len(series.seconds))), max(1, history.step)]
+        self._seconds = [0.0, *series.seconds, history.train_seconds]
+
+    def at(self, step: int) -> float:
+        if self._kind == "step":
+            return float(step)
+        if self._kind == "epoch":
+            return step / self._per_epoch
+        right = min(max(1, bisect.bisect_left(self._steps, step)), len(self._steps) - 1)
+        left = right - 1
+        width = self._steps[right] - self._steps[left]
+        share = (step - self._steps[left]) / width if width else 1.0
+        return self._seconds[left] + share * (self._seconds[right] - self._seconds[left])

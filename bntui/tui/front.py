@@ -1,0 +1,97 @@
+"""The front end with a screen: the app around a run, and what is said once the screen is gone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bntui.config import RunConfig
+from bntui.errors import BntuiError
+from bntui.tui.terminal import Capture, check_terminal, choose_markers
+
+if TYPE_CHECKING:
+    from bntui.tui.live import LiveRun
+    from bntui.tui.playback import Playback
+
+LINES_KEPT = 10_000
+"""Captured lines that wait for the app to show them; all of them are in log.txt."""
+
+
+def run_app(config: RunConfig) -> int:
+    """Run a configuration in the terminal app and return the exit code.
+
+    Raises
+    ------
+    BntuiError
+        There is no terminal, or whatever kept the run from beginning or its results from being written.
+    """
+    check_terminal()
+    # Textual takes a while to import: only once it is certain that there is something to show it on.
+    from bntui.tui.live import LiveRun
+
+    live = LiveRun(config)
+    code = _show(live, choose_markers(config.markers), live.recorder.log)
+    live.recorder.close()
+    if live.error is not None:
+        raise live.error
+    if code is None:
+        raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))
+    _say_goodbye(live)
+    return code
+
+
+def run_replay(path: str, markers: str | None) -> int:
+    """Show a finished or still growing run in the terminal app and return the exit code.
+
+    Raises
+    ------
+    BntuiError
+        There is no terminal, or no run at the path.
+    """
+    check_terminal()
+    from bntui.tui.playback import Playback
+
+    code = _show(Playback(path), choose_markers(markers), lambda _: None)
+    if code is None:
+        raise BntuiError("the terminal app failed")
+    return code
+
+
+def _show(source: LiveRun | Playback, marker: str, log: Callable[[str], None]) -> int | None:
+    """Run the app until it is left and the source has ended; return its exit code, None if the app failed."""
+    from bntui.tui.app import BntuiApp
+    from bntui.tui.figures import Look
+
+    lines: deque[str] = deque(maxlen=LINES_KEPT)
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        log(line)
+
+    colours = ("", "") if os.environ.get("NO_COLOR") else ("#5fafff", "#ff8700")
+    # Textual takes them for the size, which then could not change any more.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+    with Capture(on_line, encoding=None if marker == "ascii" else "utf-8") as capture:
+        app = BntuiApp(source, Look(marker, colours), lines, capture)
+        code = app.run()
+        source.stop()
+        source.join()
+    return None if app.return_code and code is None else code or 0
+
+
+def _say_goodbye(live: LiveRun) -> None:
+    history, recorder = live.recorder.history, live.recorder
+    if history.epochs:
+        last = history.epochs[-1].validation
+        print(
+            f"bntui: {history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
+            f"without {last.plain.accuracy:.4f}",
+            file=sys.stderr,
+        )
+    if live.saved:
+        places = [str(place) for place in (recorder.folder, recorder.export) if place not in (None, "-")]
+        print(f"bntui: results in {' and '.join(places)}", file=sys.stderr)

@@ -1,0 +1,83 @@
+"""A run in a thread of its own, as the app sees it: events to poll, a control, and how it ended."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from bntui.config import RunConfig
+from bntui.control import Control, Stop
+from bntui.errors import Interrupted
+from bntui.events import Event, Loading
+from bntui.history import History
+from bntui.replay import read_interventions
+from bntui.sinks.recorder import Recorder
+
+
+class LiveRun:
+    """Trains in a worker thread, records there, and hands every event on.
+
+    Raises
+    ------
+    BntuiError
+        At once, for what can be known without torch.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        replaying = config.replay_interventions
+        self.control = Control([] if replaying is None else read_interventions(replaying))
+        self.config = config
+        self.recorder = Recorder(config, History())
+        self.error: Exception | None = None
+        self.discard = False
+        """Set to leave the results unwritten."""
+        self.saved = False
+        """Whether the results were written."""
+        self._events: deque[Event] = deque()
+        self._thread = threading.Thread(target=self._work, name="trainer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to import torch and to train."""
+        self._events.append(Loading("loading torch"))
+        self._thread.start()
+
+    def poll(self) -> list[Event]:
+        """Return the events since the last call."""
+        events = []
+        while self._events:
+            events.append(self._events.popleft())
+        return events
+
+    @property
+    def running(self) -> bool:
+        """Whether the worker still trains or writes."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask for the end of the run; the results are written unless they are to be discarded."""
+        self.control.send(Stop())
+
+    def join(self) -> None:
+        """Wait for the end of the worker."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            from bntui.training.session import run
+
+            run(self.config, self._take, self.control)
+        except Interrupted:
+            return
+        except Exception as error:
+            self.error = error
+        try:
+            if self.recorder.history.step and not self.discard:
+                self.recorder.write_results()
+                self.saved = True
+        except Exception as error:
+            self.error = self.error or error
+
+    def _take(self, event: Event) -> None:
+        self.recorder.take(event)
+        self._events.append(event)

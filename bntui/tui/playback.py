@@ -1,0 +1,162 @@
+"""A finished or still growing run, read back from disk, as the app sees a live one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+from bntui.control import Control
+from bntui.errors import UsageError
+from bntui.events import (
+    Alert,
+    BatchNormRead,
+    EpochEnded,
+    Event,
+    Finished,
+    Intervened,
+    LayerStatistics,
+    Metrics,
+    Split,
+    Started,
+    Stepped,
+    from_dict,
+)
+
+SIZE_LIMIT = 256 << 20
+LINE_LIMIT = 16 << 20
+LINES_AT_ONCE = 2_000
+"""Journal lines read in one poll, so that the app stays quick over a long journal."""
+
+
+class Playback:
+    """Hands out the events of a journal, and what is appended to it, or those that results stand for.
+
+    Raises
+    ------
+    UsageError
+        There is no journal and no results file at the path, or it is not one.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.control = Control()
+        self.error: Exception | None = None
+        self.discard = False
+        self._journal: TextIO | None = None
+        self._events: list[Event] = []
+        self._rest = ""
+        place = Path(path)
+        try:
+            if place.is_dir():
+                if not (place / "journal.jsonl").is_file():
+                    raise UsageError(f"replay {path}: the folder holds no journal.jsonl; name a run folder")
+                self._journal = (place / "journal.jsonl").open(encoding="utf-8", errors="replace")
+            else:
+                self._events = _events_of(_read_results(place, path))
+        except OSError as error:
+            raise UsageError(f"replay {path}: can't be read ({error.strerror or error}); name a run folder") from None
+
+    @property
+    def running(self) -> bool:
+        """Nothing trains here."""
+        return False
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+    def join(self) -> None:
+        """Nothing to wait for."""
+
+    def poll(self) -> list[Event]:
+        """Return the next events; a line that is damaged, or not whole yet, is passed over."""
+        events, self._events = self._events, []
+        if self._journal is not None:
+            for _ in range(LINES_AT_ONCE):
+                line = self._journal.readline(LINE_LIMIT)
+                if not line:
+                    break
+                self._rest += line
+                if not line.endswith("\n"):
+                    if len(self._rest) > LINE_LIMIT:
+                        self._rest = ""
+                    break
+                whole, self._rest = self._rest, ""
+                try:
+                    data = json.loads(whole)
+                    events.append(from_dict(data if isinstance(data, dict) else {}))
+                except (ValueError, RecursionError):
+                    continue
+        return events
+
+
+def _read_results(place: Path, path: str) -> dict[str, Any]:
+    with place.open("rb") as file:
+        raw = file.read(SIZE_LIMIT + 1)
+    if len(raw) > SIZE_LIMIT:
+        raise UsageError(f"replay {path}: larger than 256 MiB; is it a results file?")
+    try:
+        results = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise UsageError(f"replay {path}: not a JSON file; name a results.json or a run folder") from None
+    if not isinstance(results, dict) or results.get("schema") != "bntui.results/1":
+        raise UsageError(f"replay {path}: not a results file of this bntui; name a results.json or a run folder")
+    return results
+
+
+def _events_of(results: dict[str, Any]) -> list[Event]:
+    """Return events that build the same history as the run did, as far as the results tell."""
+    try:
+        return list(_tell(results))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise UsageError("replay: the results file is damaged; export the run again") from None
+
+
+def _tell(results: dict[str, Any]) -> list[Event]:
+    config, summary, points = results["config"], results["summary"], results["steps"]
+    layers = {str(row["layer"]): int(row["features"]) for row in results["batch_norm"]}
+    per_epoch = max(1, int(results["dataset"]["train_samples"]) // int(config["batch_size"]))
+    total = min(int(config["epochs"]) * per_epoch, int(config["max_steps"] or 10**18))
+    events: list[Event] = [
+        Started(str(results["created"]), dict(config), dict(results["environment"]), dict(results["dataset"]), layers,
+                per_epoch, total)
+    ]  # fmt: skip
+    rate = float(summary["steps_per_second"] or 1)
+    before = 0
+    for step, bn, plain in zip(points["step"], points["bn_loss"], points["plain_loss"], strict=True):
+        width, before = int(step) - before, int(step)
+        events.append(Stepped(before, width, (_number(bn),), (_number(plain),), before / rate))
+    for row in results["epochs"]:
+        events.append(
+            EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(row["seconds"]["train"]),
+                       float(row["seconds"]["eval"]), _split(row["train"]), _split(row["validation"]))
+        )  # fmt: skip
+    for i in range(min(len(row["history"]) for row in results["batch_norm"])):
+        read = []
+        for row in results["batch_norm"]:
+            at = row["history"][i]
+            mean, var, weight, bias = (
+                tuple(_number(v) for v in at[name]) for name in ("running_mean", "running_var", "weight", "bias")
+            )
+            unknown = (float("nan"),) * len(mean)
+            read.append(LayerStatistics(str(row["layer"]), mean, var, unknown, unknown, weight, bias))
+        epoch = int(results["batch_norm"][0]["history"][i]["epoch"])
+        events.append(BatchNormRead(epoch, epoch * per_epoch, tuple(read)))
+    for row in results["interventions"]:
+        events.append(Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"]))
+    for row in results["alerts"]:
+        events.append(Alert(int(row["step"]), str(row["arm"]), str(row["kind"]), str(row["message"])))
+    hashes = {arm: str(value) for arm, value in results["state_sha256"].items()}
+    events.append(Finished(str(results["status"]), int(summary["steps"]), hashes, float(summary["wall_seconds"])))
+    return events
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _split(row: dict[str, Any]) -> Split:
+    arms = (Metrics(_number(row[arm]["loss"]), _number(row[arm]["accuracy"])) for arm in ("bn", "plain"))
+    return Split(*arms)

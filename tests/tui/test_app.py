@@ -1,0 +1,330 @@
+"""The app fed with scripted events: no trainer, no clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from bntui import control as c
+from bntui import events as e
+from bntui.control import Control
+from bntui.tui.app import BntuiApp, ChartView
+from bntui.tui.figures import Look
+from bntui.tui.keys import KEYS, bindings
+
+SIZES = [(160, 48), (80, 24), (40, 12), (300, 100), (20, 5)]
+
+
+class Script:
+    """A source that tells what it is given and remembers what it is asked."""
+
+    def __init__(self, *events: e.Event, running: bool = True) -> None:
+        self.waiting = list(events)
+        self.running = running
+        self.control = Control()
+        self.error: Exception | None = None
+        self.discard = False
+        self.stopped = False
+
+    def start(self) -> None:
+        pass
+
+    def poll(self) -> list[e.Event]:
+        told, self.waiting = self.waiting, []
+        return told
+
+    def stop(self) -> None:
+        self.stopped = True
+        self.running = False
+
+    def asked(self) -> list[c.Command]:
+        commands = []
+        while (command := self.control.poll(0)) is not None:
+            commands.append(command)
+        return commands
+
+
+def split(accuracy: float) -> e.Split:
+    return e.Split(e.Metrics(1 - accuracy, accuracy), e.Metrics(1.1 - accuracy, accuracy - 0.03))
+
+
+def run_events(epochs: int = 3) -> list[e.Event]:
+    config = {"lr": 0.01, "batch_size": 32, "seed": 1, "epochs": 5, "command": "bntui"}
+    dataset = {"name": "fashion-mnist", "train_samples": 60_000, "validation_samples": 10_000}
+    environment = {"device": "cpu", "device_name": "x", "threads": 1}
+    events: list[e.Event] = [
+        e.Started("2026-01-01T00:00:00+00:00", config, environment, dataset, {"bn1": 3, "bn2": 2}, 100, 500)
+    ]
+    for epoch in range(1, epochs + 1):
+        losses = tuple(1 / (step + 1) for step in range(100 * epoch - 99, 100 * epoch + 1))
+        events.append(e.Stepped(100 * epoch, 1, losses, tuple(2 * v for v in losses), float(epoch)))
+        events.append(
+            e.EpochEnded(epoch, 100 * epoch, 0.01, 1.0, 0.1, split(0.8 + epoch / 50), split(0.8 + epoch / 60))
+        )
+        layers = tuple(
+            e.LayerStatistics(name, *[tuple(float(epoch + i) for i in range(n))] * 6)
+            for name, n in (("bn1", 3), ("bn2", 2))
+        )
+        events.append(e.BatchNormRead(epoch, 100 * epoch, layers))
+    return events
+
+
+def play(
+    script: Script,
+    act: Callable[[Any, BntuiApp], Awaitable[None]],
+    size: tuple[int, int] = (160, 48),
+    look: Look | None = None,
+) -> BntuiApp:
+    app = BntuiApp(script, look or Look())  # type: ignore[arg-type]
+
+    async def run() -> None:
+        async with app.run_test(size=size) as pilot:
+            await settle(pilot)
+            await act(pilot, app)
+
+    asyncio.run(run())
+    return app
+
+
+async def settle(pilot: Any) -> None:
+    """Let every chart be drawn: one a tick."""
+    for _ in range(6):
+        pilot.app._urgent = True
+        pilot.app.tick()
+        await pilot.pause()
+
+
+def screen_text(app: BntuiApp) -> str:
+    return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("view", ["1", "2", "5"])
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: str, epochs: int) -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(view)
+        await settle(pilot)
+        lines = screen_text(app).split("\n")
+        assert len(lines) == size[1]
+        assert any(line.strip() for line in lines)
+        if size[0] < 40 and epochs:
+            assert "running 300" in lines[0]
+
+    play(Script(*(run_events(epochs) if epochs else [])), act, size)
+
+
+def test_the_charts_view_tells_what_a_person_looks_for() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        text = screen_text(app)
+        for wanted in (
+            "train loss", "validation loss", "train accuracy", "validation accuracy", "fashion-mnist 60,000/10,000",
+            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN 0.8500", "Without 0.8200", "BN ahead by 3.0 points", "lr 0.01",
+            "BN on", "statistics live", "running", "BN layer 1 of 2, 3 channels", "moved since epoch 2",
+        ):  # fmt: skip
+            assert wanted in text, wanted
+
+    play(Script(*run_events()), act)
+
+
+def test_before_the_first_event_it_says_what_it_loads() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "downloading mnist  50 %" in screen_text(app)
+        assert "after epoch 1" in screen_text(app)
+        await pilot.press("left", "right", "y", "m", "t", "z", "c", "left_square_bracket")
+        await settle(pilot)
+
+    play(Script(e.Loading("downloading mnist", 5, 10, "bytes")), act)
+
+
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("space", c.Pause()), ("p", c.Pause()), ("s", c.Step()), ("b", c.BatchNorm()), ("f", c.Freeze()),
+        ("plus", c.ScaleLearningRate(1.5)), ("equals_sign", c.ScaleLearningRate(1.5)),
+        ("minus", c.ScaleLearningRate(1 / 1.5)), ("x", c.Export()),
+    ],
+)  # fmt: skip
+def test_a_key_sends_its_command(key: str, command: c.Command) -> None:
+    script = Script(*run_events())
+    script.recorder = type("Recorder", (), {"export": None, "folder": "/run"})()  # type: ignore[attr-defined]
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(key)
+        assert script.asked() == [command]
+
+    play(script, act)
+
+
+def test_state_comes_from_events_not_from_keys() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("space")
+        await settle(pilot)
+        assert "pausing" in screen_text(app)
+        script.waiting = [e.Intervened(300, 4, "pause", False, True), e.Paused(300)]
+        await settle(pilot)
+        assert "pausing" not in screen_text(app)
+        assert "paused" in screen_text(app)
+        script.waiting = [e.Intervened(300, 4, "bn", True, False), e.Intervened(300, 4, "learning_rate", 0.01, 0.02)]
+        await settle(pilot)
+        assert "BN off" in screen_text(app)
+        assert "lr 0.02" in screen_text(app)
+
+    play(script, act)
+
+
+def test_the_learning_rate_is_typed_and_checked() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("l")
+        await pilot.press("ctrl+u", *"-3", "enter")
+        await pilot.pause()
+        assert "takes a number from 1e-12" in screen_text(app)
+        await pilot.press("ctrl+u", *"0.005", "enter")
+        await pilot.pause()
+        assert script.asked() == [c.LearningRate(0.005)]
+
+    play(script, act)
+
+
+@pytest.mark.parametrize(
+    ("key", "stopped", "discard"),
+    [("s", True, False), ("d", True, True), ("c", False, False), ("escape", False, False)],
+)
+def test_quitting_a_run_asks_what_to_save(key: str, stopped: bool, discard: bool) -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        assert "stop, save and quit" in screen_text(app)
+        await pilot.press(key)
+        await pilot.pause()
+        assert (script.stopped, script.discard) == (stopped, discard)
+        if stopped:
+            app.tick()
+
+    app = play(script, act)
+    if stopped:
+        assert app.return_value == 0
+
+
+def test_a_finished_run_stays_and_is_left_at_once() -> None:
+    script = Script(*run_events(), e.Finished("completed", 500, {"bn": "a", "plain": "b"}, 9.0), running=False)
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "completed" in screen_text(app)
+        await pilot.press("q")
+
+    assert play(script, act).return_value == 0
+
+
+def test_ctrl_c_stops_saves_and_leaves_with_130() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("ctrl+c")
+        assert script.stopped
+        app.tick()
+
+    assert play(script, act).return_value == 130
+
+
+def test_a_restart_is_asked_for_first() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("r", "n")
+        assert script.asked() == []
+        await pilot.press("r", "y")
+        await pilot.pause()
+        assert script.asked() == [c.Restart()]
+
+    play(script, act)
+
+
+def test_help_lists_every_key_of_the_table() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        text = screen_text(app)
+        for key in KEYS:
+            assert key.help in text, key.action
+        await pilot.press("escape")
+        assert len(app.screen_stack) == 1
+
+    play(Script(*run_events()), act, (120, 60))
+
+
+def test_every_key_of_the_table_has_an_action_and_none_stands_twice() -> None:
+    keys = [key for binding in bindings() for key in binding.key.split(",")]
+    assert len(keys) == len(set(keys))
+    for key in KEYS:
+        assert hasattr(BntuiApp, f"action_{key.action.partition('(')[0]}")
+
+
+def test_charts_are_cycled_and_views_switched() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        shown = []
+        for _ in range(5):
+            await pilot.press("c")
+            await pilot.pause()
+            shown.append([chart.chart for chart in app.query(ChartView) if chart.display])
+        assert [len(names) for names in shown] == [1, 1, 1, 1, 4]
+        assert [names[0] for names in shown[:4]] == [
+            "train-loss",
+            "validation-loss",
+            "train-accuracy",
+            "validation-accuracy",
+        ]
+        await pilot.press("2", "right_square_bracket")
+        await settle(pilot)
+        assert "BN layer 2 of 2, 2 channels" in screen_text(app)
+        await pilot.press("5")
+        await settle(pilot)
+
+    play(Script(*run_events()), act)
+
+
+def test_captured_lines_and_interventions_are_in_the_log_without_control_characters() -> None:
+    script = Script(
+        *run_events(), e.Intervened(300, 4, "bn", True, False), e.Alert(300, "bn", "diverged", "bad \x1b[31mnews")
+    )
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        app._lines.append("a stray \x1b[2Jprint")
+        await pilot.press("5")
+        await settle(pilot)
+        text = screen_text(app)
+        assert "a stray print" in text
+        assert "step 300: bn True -> False" in text
+        assert "bad news" in text
+
+    play(script, act)
+
+
+def test_ascii_only_is_ascii_only() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        for view in ("1", "2"):
+            await pilot.press(view)
+            await settle(pilot)
+            body = screen_text(app).split("\n")[:-1]  # the footer is Textual's
+            assert all(line.isascii() for line in body), [line for line in body if not line.isascii()]
+
+    play(Script(*run_events()), act, look=Look("ascii", ("", "")))
+
+
+def test_a_failed_run_says_why() -> None:
+    script = Script(*run_events(), e.Finished("failed", 300, {}, 1.0, "boom"), running=False)
+    script.error = RuntimeError("no memory left")
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "failed: no memory left" in screen_text(app)
+
+    play(script, act)
