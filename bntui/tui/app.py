@@ -33,7 +33,7 @@ from bntui.tui.screens import HelpScreen, LearningRateScreen, Question
 from bntui.tui.terminal import Capture, plain_text
 
 TICK_SECONDS = 0.1
-DRAW_SECONDS = 0.25
+DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
 VIEWS = ("charts", "batch-norm", "log")
@@ -227,7 +227,7 @@ class BntuiApp(App[int]):
         current = self._switcher.current
         self.source.control.watching = current in ("charts", "batch-norm")
         if current == "charts":
-            columns, rows = self._layer_panel.size
+            columns, rows = self._layer_panel.size.width, self._switcher.size.height
             if columns:
                 self._layer_panel.update(panels.layer_panel(self.history, self.layer, self.look, columns, rows))
             charts = [chart for chart in self._chart_views if chart.dirty and chart.size.width and chart.display]

@@ -12,6 +12,8 @@ from plotext._figure import _figure_class
 from rich.cells import cell_len
 from rich.text import Span, Text
 
+from bntui.tui.axes import LARGEST, SMALLEST, Axis, around, clamp, number, round_ticks, scientific, y_limits
+
 BLUE, ORANGE = "#5fafff", "#ff8700"
 """The accents of the `bn` and the `plain` arm on a dark background, exact in the 256-colour cube."""
 DARK_BLUE, DARK_ORANGE = "#005faf", "#d75f00"
@@ -23,7 +25,6 @@ DOTS = {"braille": (2, 4), "fhd": (2, 3), "hd": (2, 2)}
 """Dots a cell, across and down, of plotext's fine markers."""
 MIN_WIDTH, MIN_HEIGHT = 20, 6
 GUTTER = 6
-LARGEST, SMALLEST = 1e300, 1e-290
 _ASCII = str.maketrans({"…": "...", "–": "-", "—": "-", "−": "-", "·": "-", "×": "x"})
 _CANVAS = re.compile(r"\x1b\[(?:38;5;)?([0-9;]*)m|([^\x1b\n]+)|\n")
 
@@ -131,7 +132,7 @@ def draw(chart: Chart, width: int, height: int, *, colours: bool = True, ascii_o
     order = {id(arm): i for i, arm in enumerate(arms)}
     glyphs = {id(arm): _glyph(arm, i, ascii_only) for i, arm in enumerate(arms)}
     legend = [
-        (glyphs[id(arm)], arm.label, _number(_value(arm, chart.cursor)), arm.colour if colours else "")
+        (glyphs[id(arm)], arm.label, number(_value(arm, chart.cursor)), arm.colour if colours else "")
         for arm in arms
         if arm.label
     ]
@@ -150,11 +151,11 @@ def draw(chart: Chart, width: int, height: int, *, colours: bool = True, ascii_o
         return grid.text()
 
     rows = height - 3 if height > 8 else height - 2
-    y_low, y_high, ticks = _y_axis(min(seen), max(seen), max(2, rows // 3), chart.log_y)
+    y_low, y_high, ticks = y_limits(min(seen), max(seen), max(2, rows // 3), chart.log_y)
     longest = max((len(label) for _, label in ticks), default=0)
     left = 1 + (longest if GUTTER < longest <= width // 3 else GUTTER)
     dots = max((DOTS.get(_marker(line, "*", ascii_only), (1, 1)) for line in chart.lines), default=(1, 1))
-    x_axis, y_axis = _Axis(x_low, x_high, width - left, dots[0]), _Axis(y_low, y_high, rows, dots[1])
+    x_axis, y_axis = Axis(x_low, x_high, width - left, dots[0]), Axis(y_low, y_high, rows, dots[1])
 
     bar, notch, corner, dash = "||+-" if ascii_only else "│┤└─"
     for r in range(1, rows + 1):
@@ -235,26 +236,6 @@ class _Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
-    low: float
-    high: float
-    cells: int
-    dots: int
-    """In a cell."""
-
-    def share(self, value: float) -> float:
-        """Return where a value lies: 0 at the low end, 1 at the high end."""
-        return (value - self.low) / (self.high - self.low)
-
-    def cell_of_share(self, share: float) -> int:
-        """Return the cell in which plotext draws a point."""
-        return math.floor(round(0.5 + (self.cells * self.dots - 1) * share, 8)) // self.dots
-
-    def cell(self, value: float) -> int:
-        return self.cell_of_share(self.share(value))
-
-
-@dataclass(frozen=True, slots=True)
 class _Curve:
     line: Line
     x: list[float]
@@ -293,7 +274,7 @@ def _canvas(curves: Sequence[_Curve], columns: int, rows: int) -> list[tuple[int
     return cells
 
 
-def _spots(curve: _Curve, axis: _Axis, order: int, every: int) -> list[int]:
+def _spots(curve: _Curve, axis: Axis, order: int, every: int) -> list[int]:
     """Return the points to mark with the arm's glyph: the last, and all or those `every` so many cells."""
     finite = [i for i, value in enumerate(curve.y) if math.isfinite(value)]
     if curve.line.points and len(finite) <= axis.cells // 2:
@@ -333,7 +314,7 @@ def _draw_summary(grid: _Grid, title: str, legend: Sequence[tuple[str, str, str,
         grid.put(row, 0, f"{glyph} {value.strip()}" if short else f"{glyph} {label} {value}", colour)
 
 
-def _draw_x_labels(grid: _Grid, chart: Chart, axis: _Axis, left: int, grey: str, *, ruled: bool) -> None:
+def _draw_x_labels(grid: _Grid, chart: Chart, axis: Axis, left: int, grey: str, *, ruled: bool) -> None:
     """Write the axis' name at the right, the cursor's place, and as many ticks as stay apart from them."""
     row, name, cursor = grid.height - 1, chart.x_label[: axis.cells // 2], chart.cursor
     taken: list[tuple[int, int]] = []
@@ -347,11 +328,11 @@ def _draw_x_labels(grid: _Grid, chart: Chart, axis: _Axis, left: int, grey: str,
                 grid.put(row - 1, left + axis.cell(value), "+" if grid.ascii_only else "┴", grey)
 
     if cursor is not None and axis.low <= cursor <= axis.high:
-        label(cursor, f"{cursor:,.6g}" if abs(cursor) < 1e9 else _scientific(cursor, 2), "bold")
+        label(cursor, f"{cursor:,.6g}" if abs(cursor) < 1e9 else scientific(cursor, 2), "bold")
     if all(end + 1 < grid.width - len(name) for _, end in taken):
         taken.append((grid.width - len(name) - 1, grid.width))
         grid.put(row, grid.width - len(name), name, grey)
-    for value, string in _ticks(axis.low, axis.high, max(2, min(axis.cells // 8, 4), axis.cells // 12), 1e9):
+    for value, string in round_ticks(axis.low, axis.high, max(2, min(axis.cells // 8, 4), axis.cells // 12), 1e9):
         label(value, string, grey)
 
 
@@ -361,10 +342,8 @@ def _x_limits(chart: Chart) -> tuple[float, float]:
     else:
         finite = [value for line in chart.lines for value in line.x if math.isfinite(value)]
         low, high = min(finite, default=0.0), max(finite, default=1.0)
-    low, high = _clamp(low), _clamp(high)
-    return (
-        (low, high) if high - low > 1e-9 * max(abs(low), abs(high), SMALLEST) else _around(low, max(1, abs(low) / 20))
-    )
+    low, high = clamp(low), clamp(high)
+    return (low, high) if high - low > 1e-9 * max(abs(low), abs(high), SMALLEST) else around(low, max(1, abs(low) / 20))
 
 
 def _visible(line: Line, log_y: bool, low: float, high: float) -> tuple[list[float], list[float]]:
@@ -373,7 +352,7 @@ def _visible(line: Line, log_y: bool, low: float, high: float) -> tuple[list[flo
     if log_y:
         y = [max(-300.0, min(300.0, math.log10(v))) if 0 < v < math.inf else math.nan for v in values]
     else:
-        y = [v if -LARGEST < v < LARGEST else _clamp(v) if math.isfinite(v) else math.nan for v in values]
+        y = [v if -LARGEST < v < LARGEST else clamp(v) if math.isfinite(v) else math.nan for v in values]
     first, last = bisect_left(x, low), bisect_right(x, high)
     ends = [
         [(end, y[i - 1] + (y[i] - y[i - 1]) * ((end - x[i - 1]) / (x[i] - x[i - 1])))] if 0 < i < len(x) else []
@@ -381,91 +360,6 @@ def _visible(line: Line, log_y: bool, low: float, high: float) -> tuple[list[flo
     ]
     points = [*ends[0], *zip(x[first:last], y[first:last], strict=True), *ends[1]]
     return [a for a, _ in points], [b for _, b in points]
-
-
-def _clamp(value: float) -> float:
-    """Keep a number where differences and steps between numbers can be computed."""
-    return 0.0 if abs(value) < SMALLEST else max(-LARGEST, min(LARGEST, float(value)))
-
-
-def _y_axis(low: float, high: float, count: int, log_y: bool) -> tuple[float, float, list[tuple[float, str]]]:
-    """Return limits around the values, on a lattice so that they seldom move, and the ticks."""
-    size = max(abs(low), abs(high))
-    if log_y:
-        low, high = (low, high) if high - low > 1e-3 else _around(low, 0.1)
-        grain = _step((high - low) / 20)
-        low, high = math.floor(low / grain) * grain, math.ceil(high / grain) * grain
-        return low, high, _log_ticks(low, high, count)
-    if size < SMALLEST:
-        low, high = -1.0, 1.0
-    elif low == high:
-        low, high = _around(low, size / 20)
-    elif high - low < 1e-4 * size:
-        low, high = _around(low + (high - low) / 2, 5e-5 * size)
-    half = _step((high - low) / count) / 2
-    low, high = math.floor(low / half + 1e-9) * half, math.ceil(high / half - 1e-9) * half
-    return low, high, _ticks(low, high, count, 1e5)
-
-
-def _log_ticks(low: float, high: float, count: int) -> list[tuple[float, str]]:
-    """Return ticks at decades, and at 2 and 5 times them where there is room; between numbers given as log10."""
-    exponents = range(math.floor(low), math.floor(high) + 1)
-    ticks: list[tuple[float, str]] = []
-    for mantissas, stride in (((1, 2, 5), 1), *(((1,), stride) for stride in range(1, len(exponents) + 1))):
-        ticks = [
-            (place, _decade(m, e))
-            for e in exponents
-            if e % stride == 0
-            for m in mantissas
-            if low - 1e-9 <= (place := e + math.log10(m)) <= high + 1e-9
-        ]
-        if len(ticks) <= count + 1:
-            break
-    return ticks if len(ticks) > 1 else [(math.log10(v), s) for v, s in _ticks(10**low, 10**high, count, 1e5) if v > 0]
-
-
-def _around(middle: float, distance: float) -> tuple[float, float]:
-    return middle - distance, middle + distance
-
-
-def _step(least: float) -> float:
-    """Return the smallest of 1, 2 and 5 times a power of ten that is not below a number."""
-    power: float = 10.0 ** math.floor(math.log10(least))
-    return next((m * power for m in (1, 2, 5) if m * power >= least * (1 - 1e-9)), 10 * power)
-
-
-def _ticks(low: float, high: float, count: int, large: float) -> list[tuple[float, str]]:
-    """Return round numbers between two numbers, at most one more than `count`, written alike."""
-    step = _step((high - low) / count)
-    values = [i * step for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-    biggest = max((abs(value) for value in values), default=0.0)
-    exponent = math.floor(math.log10(step) + 1e-9)
-    if large <= biggest or 0 < biggest < 1e-3:
-        return [
-            (v, _scientific(v, max(0, math.floor(math.log10(abs(v)) + 1e-9) - exponent)) if v else "0") for v in values
-        ]
-    return [(v, f"{v + 0.0:,.{max(0, -exponent)}f}" if v else "0") for v in values]
-
-
-def _decade(mantissa: int, exponent: int) -> str:
-    small = -4 < exponent < 5
-    return f"{mantissa * 10.0**exponent:,.{max(0, -exponent)}f}" if small else f"{mantissa}e{exponent}"
-
-
-def _scientific(value: float, decimals: int) -> str:
-    mantissa, exponent = f"{value:.{decimals}e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def _number(value: float) -> str:
-    """Return about four digits in six cells; few numbers take more."""
-    if not math.isfinite(value):
-        return "-".rjust(6)
-    if value and not 1e-3 <= abs(value) < 99_999.5:
-        forms = [_scientific(value, decimals) for decimals in (2, 1, 0)]
-    else:
-        forms = [f"{value:.{decimals}f}" for decimals in (4, 3, 2, 1, 0)]
-    return next((form for form in forms if len(form) <= 6), forms[-1]).rjust(6)
 
 
 def _value(line: Line, cursor: float | None) -> float:
