@@ -16,7 +16,9 @@ from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Container, Horizontal
+from textual.geometry import Size
 from textual.screen import Screen
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Footer, RichLog, Static
 
@@ -46,24 +48,43 @@ class ChartView(Widget):
         super().__init__(id=name)
         self.chart = name
         self.dirty = True
-        self._picture = Text("")
+        self.built = 0.0
+        """When the picture was made, on the clock of `time.monotonic`."""
+        self._strips: list[Strip] = []
 
     def rebuild(self, history: History, view: View, look: Look) -> None:
         """Draw anew from the history."""
         width, height = self.size
         self.dirty = False
+        self.built = time.monotonic()
         if width and height:
             chart = figure(self.chart, history, view, look)
-            self._picture = draw(chart, width, height, colours=bool(look.colours[0]), ascii_only=look.marker == "ascii")
+            text = draw(chart, width, height, colours=bool(look.colours[0]), ascii_only=look.marker == "ascii")
+            # Strips, because Textual would take longer to lay a text out than it took to draw it.
+            style = self.rich_style
+            lines = text.split("\n", allow_blank=True)
+            self._strips = [Strip(line.render(self.app.console, end=""), width).apply_style(style) for line in lines]
             self.refresh()
 
-    def render(self) -> Text:
-        """Return the picture."""
-        return self._picture
+    def render_line(self, y: int) -> Strip:
+        """Return a line of the picture."""
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
     def on_resize(self) -> None:
         """Ask for a picture of the new size."""
         self.dirty = True
+
+
+class Line(Static):
+    """Text of a fixed place, sent to the terminal only when it is another."""
+
+    def show(self, text: Text) -> None:
+        """Show a text."""
+        if text != self._shown or text.spans != self._shown.spans:
+            self._shown = text
+            self.update(text, layout=False)
+
+    _shown = Text("")
 
 
 class BntuiApp(App[int]):
@@ -90,11 +111,12 @@ class BntuiApp(App[int]):
         self._code: int | None = None
         self._drawn = 0.0
         self._urgent = False
+        self._changed = False
         self._rate = 0.0
         self._seen_rate = (0, 0.0)
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._header_line, self._state_line, self._tiny_line, self._layer_panel = (
-            Static("", id=name) for name in ("header", "state", "tiny", "panel")
+            Line("", id=name) for name in ("header", "state", "tiny", "panel")
         )
         self._switcher = ContentSwitcher(initial="charts", id="views")
         self._chart_views = [ChartView(name) for name in TITLES]
@@ -125,14 +147,16 @@ class BntuiApp(App[int]):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
                 loop.add_signal_handler(number, self._stop_and_leave, 128 + number)
-        self._arrange()
+        self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
+        # What a person waits for is shown when it happens, not at the next tick.
+        self.source.wake = lambda: self.call_later(self.tick)
         self.call_after_refresh(self.source.start)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
-        self._arrange()
+        self._arrange(event.size)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out of a replay what only a trainer can do."""
@@ -174,7 +198,10 @@ class BntuiApp(App[int]):
                 self._seen_rate = (event.step, event.seconds)
         elif isinstance(event, e.EpochEnded):
             self._dirty(*(name for name in TITLES if name != "train-loss"))
+        elif isinstance(event, e.Paused | e.Resumed):
+            self._changed = True
         elif isinstance(event, e.Intervened):
+            self._changed = True
             self._dirty(*TITLES)
             self._waiting = ""
             self._say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
@@ -196,8 +223,8 @@ class BntuiApp(App[int]):
 
     # What is on the screen
 
-    def _arrange(self) -> None:
-        width, height = self.size
+    def _arrange(self, size: Size) -> None:
+        width, height = size
         screen = self.screen_stack[0]
         screen.set_class(width < 40 or height < 12, "tiny")
         screen.set_class(width < 120 or height < 24, "small")
@@ -211,32 +238,35 @@ class BntuiApp(App[int]):
     def _draw(self) -> None:
         """Redraw the text now and then, and at most one chart: each costs the trainer as long as it takes."""
         now = time.monotonic()
-        if now - self._drawn < DRAW_SECONDS and not self._urgent:
+        due = now - self._drawn >= DRAW_SECONDS or self._urgent
+        if not (due or self._changed):
             return
-        self._drawn = now
+        self._changed = False
+        if due:
+            self._drawn = now
         base = self.screen_stack[0]
-        width = self.size.width
+        width = base.size.width
         if base.has_class("tiny"):
-            self._tiny_line.update(panels.one_line(self.history)[:width])
+            self._tiny_line.show(Text(panels.one_line(self.history)[:width]))
             return
-        self._header_line.update(panels.header(self.history, self.look, width, self._rate))
+        self._header_line.show(panels.header(self.history, self.look, width, self._rate))
         waiting = self._waiting
         if self.source.error is not None:
             waiting = f"failed: {plain_text(str(self.source.error))}"
-        self._state_line.update(panels.state(self.history, self.look, waiting))
+        self._state_line.show(panels.state(self.history, self.look, waiting, width))
         current = self._switcher.current
         self.source.control.watching = current in ("charts", "batch-norm")
-        if current == "charts":
+        if current == "charts" and due:
             columns, rows = self._layer_panel.size.width, self._switcher.size.height
             if columns:
-                self._layer_panel.update(panels.layer_panel(self.history, self.layer, self.look, columns, rows))
+                self._layer_panel.show(panels.layer_panel(self.history, self.layer, self.look, columns, rows))
             charts = [chart for chart in self._chart_views if chart.dirty and chart.size.width and chart.display]
-            # What a person asked for comes first and from the first chart on; else from the last, because train loss,
-            # the first, changes all the time and the others once an epoch.
             if charts:
-                charts[0 if self._urgent else -1].rebuild(self.history, self.view, self.look)
+                # What a person asked for from the first chart on; else the one whose picture is the oldest.
+                chart = charts[0] if self._urgent else min(charts, key=lambda chart: chart.built)
+                chart.rebuild(self.history, self.view, self.look)
             self._urgent = self._urgent and len(charts) > 1
-        else:
+        elif current != "charts":
             self._urgent = False
             if current == "batch-norm":
                 self._channel_table.show(self.history, self.layer)
@@ -253,6 +283,8 @@ class BntuiApp(App[int]):
         if self.source.running:
             self._waiting = waiting
             self.source.control.send(command)
+            self._changed = True
+            self._draw()
 
     def action_pause(self) -> None:
         """Pause or resume."""
@@ -285,7 +317,10 @@ class BntuiApp(App[int]):
             if rate is not None:
                 self._send(c.LearningRate(rate))
 
-        self.push_screen(LearningRateScreen(self.history.lr), answer)
+        known = (
+            self.history.lr if self.history.started or not isinstance(self.source, LiveRun) else self.source.config.lr
+        )
+        self.push_screen(LearningRateScreen(known), answer)
 
     def action_restart(self) -> None:
         """Ask, then begin again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections import deque
@@ -39,7 +40,9 @@ def run_app(config: RunConfig) -> int:
         raise live.error
     if code is None:
         raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))
-    _say_goodbye(live)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        _say_goodbye(live)
+        sys.stderr.flush()
     return code
 
 

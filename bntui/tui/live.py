@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
 from bntui.errors import Interrupted
-from bntui.events import Event, Loading
+from bntui.events import Event, Finished, Intervened, Loading, Paused, Resumed
 from bntui.history import History
 from bntui.replay import read_interventions
 from bntui.sinks.recorder import Recorder
@@ -33,6 +34,8 @@ class LiveRun:
         """Set to leave the results unwritten."""
         self.saved = False
         """Whether the results were written."""
+        self.wake: Callable[[], object] = lambda: None
+        """Called from the worker when something has happened that a person waits for."""
         self._events: deque[Event] = deque()
         self._thread = threading.Thread(target=self._work, name="trainer", daemon=True)
 
@@ -81,3 +84,5 @@ class LiveRun:
     def _take(self, event: Event) -> None:
         self.recorder.take(event)
         self._events.append(event)
+        if isinstance(event, Intervened | Paused | Resumed | Finished):
+            self.wake()

@@ -47,13 +47,17 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
     left_over = started.total_steps - history.step
     eta = f"  eta {duration(left_over / rate)}" if rate and history.status == "running" else ""
     samples = f"{rate * started.config['batch_size']:>9,.0f} samples/s" if rate else ""
-    right = Text(f"epoch {epoch}/{epochs} ")
-    cells = max(0, min(20, width - len(left) - len(right) - len(eta) - len(samples) - 10))
+    right = Text(f"epoch {epoch}/{epochs}  step {history.step:,} ")
+    # What fits: the speed goes first, then the remaining time, then the bar; the name of the data stays.
+    for extra in (f"{eta} {samples}", eta, ""):
+        cells = min(20, width - len(left) - len(right) - len(extra) - 9)
+        if cells >= 0:
+            break
     full, rest = ("━", "─") if look.marker != "ascii" else ("=", "-")
-    filled = round(done * cells)
+    filled = round(done * max(0, cells))
     right.append(full * filled, style=look.colours[0])
-    right.append(rest * (cells - filled), style="dim")
-    right.append(f" {100 * done:3.0f} %{eta} {samples} ")
+    right.append(rest * (max(0, cells) - filled), style="dim")
+    right.append(f" {100 * done:3.0f} %{extra} ")
     gap = width - len(left) - len(right)
     if gap < 1:
         left.truncate(max(0, width - len(right) - 1))
@@ -61,26 +65,32 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
     return Text.assemble(left, " " * gap, right, no_wrap=True, overflow="crop")
 
 
-def state(history: History, look: Look, waiting: str) -> Text:
-    """One line: both arms' validation accuracy, who is ahead, and the switches."""
-    text = Text(" ", no_wrap=True, overflow="crop")
-    if history.epochs:
-        last = history.epochs[-1].validation
-        for (label, metrics), colour in zip((("With BN", last.bn), ("Without", last.plain)), look.colours, strict=True):
-            text.append(f"{label} ", style=colour)
-            text.append(f"{metrics.accuracy:.4f}  ", style="bold")
-        points = 100 * (last.bn.accuracy - last.plain.accuracy)
-        text.append(f"BN {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points   ")
+def state(history: History, look: Look, waiting: str, width: int) -> Text:
+    """One line: whether it runs, the switches, both arms' validation accuracy, who is ahead; shorter if narrow."""
     frozen = bn_off = False
     for row in history.interventions:
         if row.action == "freeze":
             frozen = bool(row.after)
         elif row.action == "bn":
             bn_off = not row.after
+    wide = width >= 105
+    text = Text(" ", no_wrap=True, overflow="crop")
+    told = waiting or history.status
+    text.append(f"{told:<10} ", style="bold" if told != "running" else "")
     if history.started is not None:
-        text.append(f"lr {history.lr:<7.4g} BN {'off' if bn_off else 'on '}  ")
-        text.append(f"statistics {'frozen' if frozen else 'live  '}  ")
-    text.append(waiting or history.status, style="bold" if waiting or history.status != "running" else "")
+        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} ")
+        text.append(f"BN {'off' if bn_off else 'on '} " + " " * wide)
+        statistics = "frozen" if frozen else "live  " if wide else "live"
+        text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
+    if history.epochs:
+        last = history.epochs[-1].validation
+        points = 100 * (last.bn.accuracy - last.plain.accuracy)
+        labels = ("With BN", "Without") if width >= 70 else ("BN", "w/o")
+        for label, metrics, colour in zip(labels, (last.bn, last.plain), look.colours, strict=True):
+            text.append(f"{label} ", style=colour)
+            text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
+        if wide:
+            text.append(f"BN {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points")
     return text
 
 

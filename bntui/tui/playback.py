@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -42,6 +43,7 @@ class Playback:
         self.control = Control()
         self.error: Exception | None = None
         self.discard = False
+        self.wake: Callable[[], object] = lambda: None
         self._journal: TextIO | None = None
         self._events: list[Event] = []
         self._rest = ""

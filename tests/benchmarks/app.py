@@ -1,0 +1,202 @@
+"""What the screen costs, and how quickly it answers: bntui in a real terminal of 160×48, on Fashion-MNIST.
+
+The tax compares steps per second in the app and headless, run in turn. The other figures are times seen from the
+terminal: key to changed cells, start to first paint, answer to exit.
+
+    python tests/benchmarks/app.py --data-dir /usr/share/datasets/fashion-mnist
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from terminal_session import TerminalSession
+
+BNTUI = [sys.executable, "-m", "bntui"]
+ENDLESS = ["--epochs", "100000"]
+TRAINING = r"With BN\s+0\.\d{4}.*running"
+PATIENCE = 5.0
+
+
+def describe() -> str:
+    from importlib.metadata import version
+
+    text = Path("/proc/cpuinfo").read_text() if os.path.exists("/proc/cpuinfo") else ""
+    model = re.search(r"model name\s*: (.*)", text)
+    return (
+        f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
+        f"Python {platform.python_version()}, torch {version('torch')}, textual {version('textual')}"
+    )
+
+
+def steps_per_second(folder: Path) -> float:
+    return float(json.loads((folder / "results.json").read_text())["summary"]["steps_per_second"])
+
+
+def headless_speed(options: list[str], folder: Path) -> float:
+    subprocess.run([*BNTUI, *options, "--headless", "--quiet", "--run-dir", str(folder)], check=True)
+    return steps_per_second(folder)
+
+
+def app_speed(options: list[str], folder: Path) -> float:
+    with TerminalSession([*BNTUI, *options, "--run-dir", str(folder)], emulate=False) as s:
+        while b"completed" not in s.raw[-200_000:]:
+            if s.process.poll() is not None:
+                raise SystemExit(f"the app ended with {s.process.returncode}")
+            s.pump(1)
+        while not (folder / "results.json").exists():
+            s.pump(0.1)
+        s.send("q")
+        s.finish()
+    return steps_per_second(folder)
+
+
+def tax(options: list[str], epochs: int, rounds: int) -> None:
+    ratios = []
+    print(f"{'steps/s':<12}{'headless':>10}{'app':>10}{'ratio':>8}")
+    for number in range(1, rounds + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            speeds = {}
+            # In turn, and each first every other time.
+            kinds: list[tuple[str, Callable[[list[str], Path], float]]] = [("h", headless_speed), ("a", app_speed)]
+            for name, measure in kinds[:: 1 if number % 2 else -1]:
+                speeds[name] = measure([*options, "--epochs", str(epochs)], Path(folder) / name)
+        ratios.append(speeds["a"] / speeds["h"])
+        print(f"{f'round {number}':<12}{speeds['h']:>10,.0f}{speeds['a']:>10,.0f}{ratios[-1]:>8.3f}", flush=True)
+    print(f"app / headless: median {statistics.median(ratios):.3f}, from {min(ratios):.3f} to {max(ratios):.3f}")
+
+
+def axis_of_losses(text: str) -> tuple[str, ...]:
+    """The labels of the y axis of the first chart."""
+    return tuple(re.findall(r"^ *(\d[\d.,e-]*)[┤|]", "\n".join(text.split("\n")[1:24]), re.MULTILINE))
+
+
+def ends_with(text: str, *words: str) -> bool:
+    """Whether the status, the last word of the line above the footer, is one of these."""
+    return text.split("\n")[-2].rstrip(" .…").endswith(words)
+
+
+# What is pressed over and over: a name, a key, and whether the screen shows its effect, given what it showed before.
+PRESSES: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
+    ("help", "?", lambda _, text: "pause or resume training" in text),
+    # A lone Escape also waits for the rest of a sequence that may follow.
+    ("help, Escape", "\x1b", lambda _, text: "pause or resume training" not in text),
+    ("view 2", "2", lambda _, text: "running mean" in text),
+    ("view 5", "5", lambda _, text: "running mean" not in text),
+    ("view 1", "1", lambda _, text: "train loss" in text),
+    ("log y", "y", lambda before, text: axis_of_losses(text) != axis_of_losses(before)),
+    ("BN off", "b", lambda _, text: "BN off" in text),
+    ("BN on", "b", lambda _, text: "BN on " in text),
+    ("pause", " ", lambda _, text: ends_with(text, "pausing", "paused")),
+    ("resume", " ", lambda _, text: ends_with(text, "resuming", "running")),
+)
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def latency(options: list[str], count: int) -> None:
+    taken: dict[str, list[float]] = defaultdict(list)
+    missed: dict[str, int] = defaultdict(int)
+    command = [*BNTUI, *options, *ENDLESS]
+    with TerminalSession(command) as s:
+        s.wait(TRAINING)
+        for number, (name, key, shown) in enumerate(itertools.islice(itertools.cycle(PRESSES), count)):
+            # At no fixed phase of the app's clock.
+            end = time.monotonic() + 0.2 + 0.1 * (number * 0.618 % 1)
+            while (left := end - time.monotonic()) > 0:
+                s.pump(left)
+            before = s.text
+            s.send(key)
+            begun = time.monotonic()
+            while not (done := shown(before, s.text)) and time.monotonic() - begun < PATIENCE:
+                s.pump(0.01)
+            if done:
+                taken[name].append(1000 * (time.monotonic() - begun))
+            else:
+                missed[name] += 1
+        s.press("q", "Quit")
+        begun = time.monotonic()
+        s.send("s")
+        s.finish()
+        leaving = time.monotonic() - begun
+    together = [value for values in taken.values() for value in values]
+    print(f"{'key, ms':<14}{'presses':>8}{'p50':>8}{'p95':>8}{'p99':>8}{'max':>8}")
+    for name, values in [*taken.items(), ("all", together)]:
+        numbers = "".join(f"{percentile(values, share):>8.0f}" for share in (0.5, 0.95, 0.99, 1))
+        print(f"{name:<14}{len(values):>8}{numbers}" + (f"  {missed[name]} without effect" if missed[name] else ""))
+    print(f"q and s to the shell while training: {leaving:.2f} s")
+
+
+def first_paint(options: list[str], rounds: int) -> None:
+    seconds = []
+    for _ in range(rounds):
+        with TerminalSession([*BNTUI, *options]) as s:
+            s.wait(r"\S")
+            seconds.append(time.monotonic() - s.started)
+            s.send("\x03")
+            s.finish()
+    print(f"first paint: median {statistics.median(seconds):.2f} s, from {min(seconds):.2f} to {max(seconds):.2f}")
+
+
+def resident_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def memory(options: list[str], minutes: float) -> None:
+    with TerminalSession([*BNTUI, *options, *ENDLESS], emulate=False) as s:
+        readings = []
+        for share in (1 / 3, 1):
+            while time.monotonic() - s.started < 60 * minutes * share:
+                s.pump(1)
+                s.raw.clear()
+            readings.append(resident_mib(s.process.pid))
+        s.send("\x03")
+        s.finish()
+    print(
+        f"memory: {readings[0]:,.1f} MiB after {20 * minutes:g} s, {readings[1]:,.1f} MiB after {60 * minutes:g} s: "
+        f"{readings[1] - readings[0]:+.1f} MiB"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", help="folder with Fashion-MNIST's IDX files; without it, generated digits")
+    parser.add_argument("--rounds", type=int, default=3, help="of the comparison with headless; 0 leaves it out")
+    parser.add_argument("--epochs", type=int, default=4, help="of each run of it")
+    parser.add_argument("--presses", type=int, default=200, help="0 leaves the keys out")
+    parser.add_argument("--paints", type=int, default=5)
+    parser.add_argument("--memory-minutes", type=float, default=0.0, help="the last reading; the first is at a third")
+    given = parser.parse_args()
+    options = ["--data", "fashion-mnist", "--data-dir", given.data_dir] if given.data_dir else ["--data", "synthetic"]
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["XDG_STATE_HOME"] = home
+        print(describe())
+        if given.paints:
+            first_paint(options, given.paints)
+        if given.presses:
+            latency(options, given.presses)
+        if given.rounds:
+            tax(options, given.epochs, given.rounds)
+        if given.memory_minutes:
+            memory(options, given.memory_minutes)
+
+
+if __name__ == "__main__":
+    main()
