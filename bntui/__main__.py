@@ -1,7 +1,5 @@
 """`python -m bntui` is `bntui`."""
 
-import sys
+from bntui.cli import run
 
-from bntui.cli import main
-
-sys.exit(main())
+run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import io
 import os
@@ -122,6 +123,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError:
         _give_up(sys.stderr)
     return code
+
+
+def run() -> NoReturn:
+    """Be the `bntui` command: `main`, and out.
+
+    Everything is on disk by then; to take torch down in good order would keep the shell waiting for up to a second.
+    """
+    try:
+        code = main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 0
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _make_streams_safe() -> None:

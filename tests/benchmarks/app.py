@@ -29,7 +29,7 @@ from terminal_session import TerminalSession
 
 BNTUI = [sys.executable, "-m", "bntui"]
 ENDLESS = ["--epochs", "100000"]
-TRAINING = r"With BN\s+0\.\d{4}.*running"
+TRAINING = r"running.*With BN\s+0\.\d{4}"
 PATIENCE = 5.0
 
 
@@ -86,9 +86,9 @@ def axis_of_losses(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"^ *(\d[\d.,e-]*)[┤|]", "\n".join(text.split("\n")[1:24]), re.MULTILINE))
 
 
-def ends_with(text: str, *words: str) -> bool:
-    """Whether the status, the last word of the line above the footer, is one of these."""
-    return text.split("\n")[-2].rstrip(" .…").endswith(words)
+def status_is(text: str, *words: str) -> bool:
+    """Whether the status, the first word of the line above the footer, is one of these."""
+    return text.split("\n")[-2].strip().startswith(words)
 
 
 # What is pressed over and over: a name, a key, and whether the screen shows its effect, given what it showed before.
@@ -102,8 +102,8 @@ PRESSES: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
     ("log y", "y", lambda before, text: axis_of_losses(text) != axis_of_losses(before)),
     ("BN off", "b", lambda _, text: "BN off" in text),
     ("BN on", "b", lambda _, text: "BN on " in text),
-    ("pause", " ", lambda _, text: ends_with(text, "pausing", "paused")),
-    ("resume", " ", lambda _, text: ends_with(text, "resuming", "running")),
+    ("pause", " ", lambda _, text: status_is(text, "pausing", "paused")),
+    ("resume", " ", lambda _, text: status_is(text, "resuming", "running")),
 )
 
 

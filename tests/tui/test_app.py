@@ -122,8 +122,8 @@ def test_the_charts_view_tells_what_a_person_looks_for() -> None:
         text = screen_text(app)
         for wanted in (
             "train loss", "validation loss", "train accuracy", "validation accuracy", "fashion-mnist 60,000/10,000",
-            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN 0.8500", "Without 0.8200", "BN ahead by 3.0 points", "lr 0.01",
-            "BN on", "statistics live", "running", "BN layer 1 of 2, 3 channels", "moved since epoch 2",
+            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN 0.8500", "Without 0.8200", "BN ahead by 3.0 points",
+            "lr 0.01", "BN on", "statistics live", "running", "BN layer 1 of 2, 3 channels", "moved since epoch 2",
         ):  # fmt: skip
             assert wanted in text, wanted
 
