@@ -187,14 +187,26 @@ def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
 
 
 def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
-    arguments = ["-m", "bntui", "--headless", "--data", "synthetic", "--hidden", "4096,4096", "--batch-size", "5000"]
-    child = pexpect.spawn(sys.executable, [*arguments, "--threads", "1"], encoding="utf-8", timeout=120)
-    child.expect("steps of 5000 samples")
-    # A step takes half a minute here. Interrupts that come while one kernel runs count as one: so several.
-    for _ in range(100):
-        child.sendintr()
-        if child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=0.5) == 0:
-            break
+    # A trainer in the middle of a step that never ends: the first interrupt only asks for a stop.
+    code = (
+        "import time\n"
+        "from bntui.control import Control\n"
+        "from bntui.events import Started\n"
+        "from bntui.headless import _stopping_on_signals\n"
+        "from bntui.history import History\n"
+        "control, history = Control(), History(started=Started('', {}, {}, {}, {}, 1, 1))\n"
+        "with _stopping_on_signals(control, history):\n"
+        "    print('training', flush=True)\n"
+        "    while not control.stopping: time.sleep(0.01)\n"
+        "    print('stopping', flush=True)\n"
+        "    while True: time.sleep(0.01)\n"
+    )
+    child = pexpect.spawn(sys.executable, ["-c", code], encoding="utf-8", timeout=60)
+    child.expect("training")
+    child.sendintr()
+    child.expect("stopping")
+    child.sendintr()
+    child.expect(pexpect.EOF)
     assert "\x1b[?25h" in child.before
     child.close()
     assert child.signalstatus == 2

@@ -16,8 +16,6 @@ from bntui.tui.axes import LARGEST, SMALLEST, Axis, around, clamp, number, round
 
 BLUE, ORANGE = "#5fafff", "#ff8700"
 """The accents of the `bn` and the `plain` arm on a dark background, exact in the 256-colour cube."""
-DARK_BLUE, DARK_ORANGE = "#005faf", "#d75f00"
-"""The same on a light background."""
 GREY = "#767676"
 
 GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
