@@ -107,6 +107,9 @@ class BntuiApp(App[int]):
         self.layer = 0
         self._lines = deque[str]() if lines is None else lines
         self._capture = capture
+        if capture is not None:
+            # Where Textual redirects prints to until `on_mount`; its own would lose them.
+            self._capture_stdout, self._capture_stderr = capture.streams()  # type: ignore[assignment]
         self._waiting = ""
         self._code: int | None = None
         self._drawn = 0.0
