@@ -106,9 +106,8 @@ class BntuiApp(App[int]):
         self.view = View()
         self.layer = 0
         self._lines = deque[str]() if lines is None else lines
-        self._capture = capture
         if capture is not None:
-            # Where Textual redirects prints to until `on_mount`; its own would lose them.
+            # Where Textual redirects prints to; its own streams would lose them.
             self._capture_stdout, self._capture_stderr = capture.streams()  # type: ignore[assignment]
         self._waiting = ""
         self._code: int | None = None
@@ -143,9 +142,6 @@ class BntuiApp(App[int]):
 
     def on_mount(self) -> None:
         """Start the clock, and the run once the first screen has been painted."""
-        if self._capture is not None:
-            # Textual has redirected them to where prints are lost.
-            sys.stdout, sys.stderr = self._capture.streams()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
