@@ -14,7 +14,7 @@ from dataclasses import fields
 from typing import NoReturn, TextIO
 
 from bntui import __version__
-from bntui.config import OUTPUT, PRESETS, RunConfig, build_config, flag_of
+from bntui.config import OUTPUT, PRESETS, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
@@ -58,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
             groups[about["group"]].add_argument(
                 flag_of(option.name), action="store_true", help=about["help"], default=argparse.SUPPRESS
             )
-    groups[OUTPUT].add_argument("--config", metavar="FILE", help="TOML file of these options; the command line wins")
+    groups[OUTPUT].add_argument(
+        "--config", metavar="FILE", help="TOML file of these options, and of keys; the command line wins"
+    )
     return parser
 
 
@@ -66,8 +68,15 @@ def build_replay_parser() -> argparse.ArgumentParser:
     """Return the parser of `bntui replay`."""
     parser = _Parser(prog="bntui replay", description="Look at a finished or still growing run.", allow_abbrev=False)
     parser.add_argument("run", metavar="RESULTS|RUN_DIR", help="a results.json, or a run folder, which is followed")
-    parser.add_argument("--markers", metavar="NAME", help="braille, block or ascii (default: the best it can show)")
-    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    for option in fields(RunConfig):
+        if option.name in ("markers", "theme"):
+            about = option.metadata
+            text = f"{about['help']} (default: {about['shown']})"
+            parser.add_argument(flag_of(option.name), metavar="NAME", help=text, default=argparse.SUPPRESS)
+    parser.add_argument("--config", metavar="FILE", help="TOML file with [keys]; of its options, these two count")
+    parser.add_argument(
+        "--debug", action="store_true", help="show a traceback with an error", default=argparse.SUPPRESS
+    )
     return parser
 
 
@@ -79,23 +88,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         try:
-            if words[:1] == ["replay"]:
-                replay = build_replay_parser().parse_args(words[1:])
-                markers = build_config({} if replay.markers is None else {"markers": replay.markers}).markers
-                from bntui.tui.front import run_replay
-
-                return run_replay(replay.run, markers)
-            given = vars(build_parser().parse_args(words))
+            replay = words[:1] == ["replay"]
+            given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
         except SystemExit:
             # After --help or --version: what they printed may still fail to be written.
             sys.stdout.flush()
             raise
-        config_file = given.pop("config")
+        options, keys = ({}, {}) if given["config"] is None else read_config_file(given["config"])
+        given = {**options, **given}
+        del given["config"]
+        if replay:
+            from bntui.tui.front import run_replay
+
+            path = given.pop("run")
+            return run_replay(path, build_config(given), keys)
         if given.get("preset") == "list":
             for name, (description, _) in PRESETS.items():
                 print(f"{name:<16} {description}", flush=True)
             return 0
-        config = build_config(given, config_file)
+        config = build_config(given)
         if config.export == "-" and stdout_closed:
             raise ExportError("--export -: stdout is closed; name a file")
         if config.headless:
@@ -104,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_headless(config)
         from bntui.tui.front import run_app
 
-        return run_app(config)
+        return run_app(config, keys)
     except BntuiError as error:
         code = error.exit_code
         message = str(error)

@@ -94,6 +94,9 @@ class RunConfig:
     markers: str | None = _option(
         None, "NAME", values.one_of("braille", "block", "ascii"), OUTPUT,
         "what the app draws curves with: braille, block or ascii", "what the terminal can show")  # fmt: skip
+    theme: str | None = _option(
+        None, "NAME", values.one_of("dark", "light"), OUTPUT,
+        "dark or light, as the terminal's background is", "what COLORFGBG says, or dark")  # fmt: skip
     debug: bool = _option(False, "", values.switch, OUTPUT, "show a traceback with an error")
 
     def __post_init__(self) -> None:
@@ -161,8 +164,10 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def read_config_file(path: str) -> dict[str, Any]:
-    """Read a TOML file of option names, with dashes or underscores; values may be strings, numbers or lists.
+def read_config_file(path: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read a TOML file: the options by field name, and from its table `[keys]` the keys by the name of their action.
+
+    Names of options may have dashes or underscores, values may be strings, numbers or lists.
 
     Raises
     ------
@@ -187,6 +192,9 @@ def read_config_file(path: str) -> dict[str, Any]:
         why = " ".join(str(error).split()) if isinstance(error, tomllib.TOMLDecodeError) else "not text of that kind"
         raise UsageError(f"--config {path}: not a TOML file ({why}); write lines such as epochs = 20") from None
     known = {option.name: option for option in fields(RunConfig)}
+    keys = table.pop("keys", {})
+    if not (isinstance(keys, dict) and all(isinstance(value, str) for value in keys.values())):
+        raise UsageError(f'--config {path}: keys is a table; write [keys] and below it lines such as pause = "space p"')
     read: dict[str, Any] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
@@ -206,28 +214,23 @@ def read_config_file(path: str) -> dict[str, Any]:
             read[name] = parse_option(known[name], _as_text(value))
         except UsageError as error:
             raise UsageError(f"--config {path}: {error}") from None
-    return read
+    return read, keys
 
 
-def build_config(given: Mapping[str, Any], config_file: str | None = None) -> RunConfig:
-    """Combine the sources of options: defaults, then the preset, then the file, then what was given.
+def build_config(given: Mapping[str, Any]) -> RunConfig:
+    """Combine the sources of options: defaults, then the preset, then what was given.
 
     Parameters
     ----------
     given
-        Values by field name, as text or typed, that stand on the command line.
-    config_file
-        Path of a TOML file, or None.
+        Values by field name, as text or typed.
 
     Raises
     ------
     UsageError
-        As for RunConfig and `read_config_file`.
+        As for RunConfig.
     """
-    from_file = read_config_file(config_file) if config_file is not None else {}
-    preset = given.get("preset", from_file.get("preset"))
-    explicit = {**from_file, **given}
-    if preset is None:
-        return RunConfig(**explicit)
-    name = str(RunConfig(preset=preset).preset)
-    return RunConfig(**{**PRESETS[name][1], **explicit})
+    if given.get("preset") is None:
+        return RunConfig(**given)
+    name = str(RunConfig(preset=given["preset"]).preset)
+    return RunConfig(**{**PRESETS[name][1], **given})

@@ -19,7 +19,6 @@ import pyte
 from PIL import Image, ImageDraw, ImageFont
 
 from bntui.tui.app import BntuiApp
-from bntui.tui.figures import Look
 from bntui.tui.playback import Playback
 
 HERE = Path(__file__).parent
@@ -33,7 +32,7 @@ DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 
 async def save_svg(folder: Path, view: str, size: tuple[int, int], path: Path) -> None:
     """Show a view of the run at a size and let the app draw itself."""
-    app = BntuiApp(Playback(str(folder)), Look())
+    app = BntuiApp(Playback(str(folder)))
     async with app.run_test(size=size) as pilot:
         await pilot.press(VIEWS[view])
         await pilot.pause(2)  # one chart is drawn a tick

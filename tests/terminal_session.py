@@ -22,6 +22,24 @@ TIMEOUT = float(os.environ.get("BNTUI_TEST_PATIENCE", "60"))
 _CONTROL = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|\x1b[ -/]*[0-~]|\r")
 
 
+class Emulator:
+    """What bytes written to a terminal of a size show on it."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        self.screen = pyte.Screen(columns, rows)
+        self.feed = pyte.ByteStream(self.screen).feed
+
+    @property
+    def rows(self) -> list[str]:
+        """The rows of the screen, without the blanks at their ends."""
+        return [row.rstrip() for row in self.screen.display]
+
+    @property
+    def text(self) -> str:
+        """The screen as one string."""
+        return "\n".join(self.rows)
+
+
 class TerminalSession:
     """Runs a command in a pseudo terminal of a size, and follows its screen.
 
@@ -46,9 +64,9 @@ class TerminalSession:
                 environment[name] = value
         self.raw = bytearray()
         self.started = time.monotonic()
-        self._emulate = emulate
-        self._screen = pyte.Screen(*size)
-        self._stream = pyte.ByteStream(self._screen)
+        self.emulate = emulate
+        self._emulator = Emulator(*size)
+        self._screen = self._emulator.screen
         # The other end stays open here: its settings are looked at when the program is gone.
         self._master, self._slave = os.openpty()
         self._set_size(*size)
@@ -82,12 +100,12 @@ class TerminalSession:
     @property
     def rows(self) -> list[str]:
         """The rows of the screen, without the blanks at their ends."""
-        return [row.rstrip() for row in self._screen.display]
+        return self._emulator.rows
 
     @property
     def text(self) -> str:
         """The screen as one string."""
-        return "\n".join(self.rows)
+        return self._emulator.text
 
     @property
     def cells(self) -> list[pyte.screens.Char]:
@@ -111,8 +129,8 @@ class TerminalSession:
             return False
         chunk = os.read(self._master, 1 << 16)
         self.raw += chunk
-        if self._emulate:
-            self._stream.feed(chunk)
+        if self.emulate:
+            self._emulator.feed(chunk)
         return True
 
     def wait(self, wanted: str | Callable[[str], Any], timeout: float = TIMEOUT) -> Any:

@@ -57,7 +57,7 @@ def choose_threads(config: RunConfig) -> int:
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
     """Return the `environment` part of the results."""
-    return {
+    environment = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "device": str(device),
@@ -65,6 +65,10 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "threads": threads,
         "platform": platform.platform(),
     }
+    if device.type == "cuda":
+        # By which the driver tells of its use; torch has it from 2.4 on.
+        environment["device_uuid"] = str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
+    return environment
 
 
 def _cpu_name() -> str:

@@ -4,141 +4,121 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from textual import events
 from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import BindingsMap
 from textual.containers import Container, Horizontal
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.strip import Strip
-from textual.widget import Widget
-from textual.widgets import ContentSwitcher, Footer, RichLog, Static
+from textual.widgets import ContentSwitcher, RichLog
 
 from bntui import control as c
 from bntui import events as e
+from bntui.errors import UsageError
 from bntui.history import History
-from bntui.tui import panels
-from bntui.tui.chart import draw
-from bntui.tui.figures import AXES, SMOOTHINGS, TITLES, Look, View, figure
-from bntui.tui.keys import KEYS, LIVE_ACTIONS, bindings
+from bntui.tui import layers, status
+from bntui.tui.capture import Capture
+from bntui.tui.charts import Charts, ChartView
+from bntui.tui.dialog import Answer, Dialog, scroll
+from bntui.tui.driver import Driver
+from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
+from bntui.tui.look import THEMES, Look
+from bntui.tui.machine import Meter
+from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
-from bntui.tui.screens import HelpScreen, LearningRateScreen, Question
-from bntui.tui.terminal import Capture, plain_text
+from bntui.tui.terminal import plain_text
+from bntui.values import learning_rate
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
+ANSWER_SECONDS = 0.02
+"""How long a command may take before the screen says that it is on its way: less would only flicker."""
+
 VIEWS = ("charts", "batch-norm", "log")
-
-
-class ChartView(Widget):
-    """One of the four charts; keeps the picture until it is told to make another."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(id=name)
-        self.chart = name
-        self.dirty = True
-        self.built = 0.0
-        """When the picture was made, on the clock of `time.monotonic`."""
-        self._strips: list[Strip] = []
-
-    def rebuild(self, history: History, view: View, look: Look) -> None:
-        """Draw anew from the history."""
-        width, height = self.size
-        self.dirty = False
-        self.built = time.monotonic()
-        if width and height:
-            chart = figure(self.chart, history, view, look)
-            text = draw(chart, width, height, colours=bool(look.colours[0]), ascii_only=look.marker == "ascii")
-            # Strips, because Textual would take longer to lay a text out than it took to draw it.
-            style = self.rich_style
-            lines = text.split("\n", allow_blank=True)
-            self._strips = [Strip(line.render(self.app.console, end=""), width).apply_style(style) for line in lines]
-            self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """Return a line of the picture."""
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
-
-    def on_resize(self) -> None:
-        """Ask for a picture of the new size."""
-        self.dirty = True
-
-
-class Line(Static):
-    """Text of a fixed place, sent to the terminal only when it is another."""
-
-    def show(self, text: Text) -> None:
-        """Show a text."""
-        if text != self._shown or text.spans != self._shown.spans:
-            self._shown = text
-            self.update(text, layout=False)
-
-    _shown = Text("")
+DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
 
 class BntuiApp(App[int]):
     """The terminal app over a live run or a replay; its return value is the exit code."""
 
     CSS_PATH = "bntui.tcss"
+    AUTO_FOCUS = None
     TITLE = "bntui"
-    BINDINGS = [*bindings()]
 
     def __init__(
-        self, source: LiveRun | Playback, look: Look, lines: deque[str] | None = None, capture: Capture | None = None
+        self,
+        source: LiveRun | Playback,
+        look: Look | None = None,
+        keys: Sequence[Key] = KEYS,
+        lines: deque[str] | None = None,
+        capture: Capture | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=Driver)
+        self.source = source
+        self.look = look or Look()
+        self.history = History()
+        self.layer = 0
+        self._keys = tuple(keys)
+        self._bindings = BindingsMap(bindings(self._keys))
         # Where Textual tells of an error in the app itself: the terminal, not what is captured.
         self.error_console = Console(file=sys.__stderr__, markup=False, highlight=False)
-        self.source = source
-        self.look = look
-        self.history = History()
-        self.view = View()
-        self.layer = 0
+        self.animation_level = "none"
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[self.look.theme].name
         self._lines = deque[str]() if lines is None else lines
         if capture is not None:
             # Where Textual redirects prints to; its own streams would lose them.
             self._capture_stdout, self._capture_stderr = capture.streams()  # type: ignore[assignment]
         self._waiting = ""
+        self._problem = ""
         self._code: int | None = None
         self._drawn = 0.0
         self._urgent = False
         self._changed = False
         self._rate = 0.0
         self._seen_rate = (0, 0.0)
+        self._meter: Meter | None = None
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
-        self._header_line, self._state_line, self._tiny_line, self._layer_panel = (
-            Line("", id=name) for name in ("header", "state", "tiny", "panel")
+        self._header, self._state, self._tiny, self._panel = (
+            Picture(id=name) for name in ("header", "state", "tiny", "panel")
         )
+        self._charts = Charts(self.history)
+        self._hints = status.Hints()
+        self._dialog = Dialog()
         self._switcher = ContentSwitcher(initial="charts", id="views")
-        self._chart_views = [ChartView(name) for name in TITLES]
-        self._channel_table = panels.ChannelTable(look)
+        self._channel_table = layers.ChannelTable()
         self._log_view = RichLog(id="log", max_lines=2_000, wrap=True, markup=False)
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
-        yield self._header_line
+        # First, so that the places of the others, which Textual counts from the last on, stay the same when it opens.
+        yield self._dialog
+        yield self._header
         with self._switcher:
             with Horizontal(id="charts"):
-                with Container(id="grid"):
-                    yield from self._chart_views
-                yield self._layer_panel
+                yield self._charts
+                yield self._panel
             with Container(id="batch-norm"):
                 yield self._channel_table
             yield self._log_view
-        yield self._state_line
-        yield self._tiny_line
-        yield Footer()
+        yield self._state
+        yield self._hints
+        yield self._tiny
 
     def on_mount(self) -> None:
         """Start the clock, and the run once the first screen has been painted."""
@@ -146,27 +126,50 @@ class BntuiApp(App[int]):
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
                 loop.add_signal_handler(number, self._stop_and_leave, 128 + number)
+        self.screen.set_class(self.look.ascii_only, "ascii")
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
         # What a person waits for is shown when it happens, not at the next tick.
-        self.source.wake = lambda: self.call_later(self.tick)
+        self.source.wake = lambda: self.call_later(self._wake)
         self.call_after_refresh(self.source.start)
+
+    def on_unmount(self) -> None:
+        """Stop what runs beside the app."""
+        if self._meter is not None:
+            self._meter.stop()
+
+    def on_key(self, event: events.Key) -> None:
+        """Leave all keys to a dialog that is open, and those that scroll to the view."""
+        if self._dialog.is_open:
+            self._dialog.take(event)
+        elif self._switcher.current != "charts":
+            scroll(self._log_view if self._switcher.current == "log" else self._channel_table, event.key)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
         self._arrange(event.size)
 
+    def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
+        """Put the inspect cursor where somebody clicked."""
+        self.action_chart("inspect", event.step)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out of a replay what only a trainer can do."""
-        return not (isinstance(self.source, Playback) and action in LIVE_ACTIONS)
+        """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
+        if self._dialog.is_open and action not in DURING_DIALOG:
+            return False
+        return not (isinstance(self.source, Playback) and action in _LIVE_ACTIONS)
 
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""
-        for key in KEYS:
-            if not self.check_action(key.action, ()):
-                continue
-            yield SystemCommand(key.word, key.help, self._runner(key.action))
+        for key in self._keys:
+            if self._allowed(key):
+                yield SystemCommand(key.word, self.look.text(key.help), self._runner(key.action))
+        other = "light" if self.look.theme == "dark" else "dark"
+        yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
+
+    def _allowed(self, key: Key) -> bool:
+        return bool(self.check_action(key.action.partition("(")[0], ()))
 
     def _runner(self, action: str) -> Callable[[], Any]:
         async def run() -> None:
@@ -178,47 +181,73 @@ class BntuiApp(App[int]):
 
     def tick(self) -> None:
         """Take in what happened since the last tick, and redraw what changed."""
+        self._take_in()
+        due = time.monotonic() - self._drawn >= DRAW_SECONDS or self._urgent
+        if due or self._changed:
+            self._draw_text()
+        if due:
+            self._draw_chart()
+
+    def _wake(self) -> None:
+        """Take in what a person waits for, and tell of it in words; the charts follow at the next tick."""
+        self._take_in()
+        if self._changed:
+            self._draw_text()
+
+    def _take_in(self) -> None:
         for event in self.source.poll():
             self.history.apply(event)
             self._react(event)
         while self._lines:
             self._log_view.write(Text(plain_text(self._lines.popleft())))
+        if self.source.problem != self._problem:
+            self._problem = self.source.problem
+            self._tell(self._problem)
         if not self.source.running and self._code is not None:
             self.exit(self._code)
-            return
-        self._draw()
 
     def _react(self, event: e.Event) -> None:
-        if isinstance(event, e.Stepped):
-            self._dirty("train-loss")
+        if isinstance(event, e.Started):
+            self._changed = True
+            if isinstance(self.source, LiveRun):
+                environment = event.environment
+                self._meter = Meter(str(environment["device"]), str(environment.get("device_uuid", "")))
+        elif isinstance(event, e.Stepped):
+            self._charts.mark("train-loss")
             step, seconds = self._seen_rate
             if event.seconds - seconds >= 1 or step == 0:
                 self._rate = (event.step - step) / max(1e-9, event.seconds - seconds)
                 self._seen_rate = (event.step, event.seconds)
         elif isinstance(event, e.EpochEnded):
-            self._dirty(*(name for name in TITLES if name != "train-loss"))
+            self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
         elif isinstance(event, e.Paused | e.Resumed):
             self._changed = True
         elif isinstance(event, e.Intervened):
-            self._changed = True
-            self._dirty(*TITLES)
+            self._changed = self._urgent = True
             self._waiting = ""
+            self._charts.mark()
             self._say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
         elif isinstance(event, e.Alert):
             self._say(f"step {event.step:,}: {event.message}")
         elif isinstance(event, e.Notice):
-            self._say(event.message)
-            self.notify(event.message, markup=False)
+            self._waiting = ""
+            self._tell(event.message)
         elif isinstance(event, e.Restarted):
             self._seen_rate = (0, 0.0)
-            self._dirty(*TITLES)
+            self._charts.mark()
         elif isinstance(event, e.Finished):
             self._waiting = ""
-            self._dirty(*TITLES)
+            self._changed = True
+            self._charts.mark()
             self._say(f"{event.status} after step {event.step:,}")
 
     def _say(self, text: str) -> None:
         self._log_view.write(Text(plain_text(text)))
+
+    def _tell(self, text: str) -> None:
+        """Say something in the log and, for a while, on top of any view."""
+        self._say(text)
+        self.notify(self.look.text(plain_text(text)), markup=False)
 
     # What is on the screen
 
@@ -228,62 +257,70 @@ class BntuiApp(App[int]):
         screen.set_class(width < 40 or height < 12, "tiny")
         screen.set_class(width < 120 or height < 24, "small")
         self._urgent = True
-        self._dirty(*TITLES)
+        self._charts.mark()
 
-    def _dirty(self, *names: str) -> None:
-        for name in names:
-            self._chart_views[list(TITLES).index(name)].dirty = True
+    def _wear(self, theme: str) -> None:
+        """Take the colours of a dark or a light background."""
+        self.look = replace(self.look, theme=theme)
+        self.theme = THEMES[theme].name
+        for picture in (self._header, self._state, self._tiny, self._panel, self._hints, self._charts):
+            picture.forget()
+        self._urgent = True
+        self.call_after_refresh(self.tick)
 
-    def _draw(self) -> None:
-        """Redraw the text now and then, and at most one chart: each costs the trainer as long as it takes."""
-        now = time.monotonic()
-        due = now - self._drawn >= DRAW_SECONDS or self._urgent
-        if not (due or self._changed):
-            return
+    def _draw_text(self) -> None:
+        """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
         self._changed = False
-        if due:
-            self._drawn = now
         base = self.screen_stack[0]
         width = base.size.width
         if base.has_class("tiny"):
-            self._tiny_line.show(Text(panels.one_line(self.history)[:width]))
+            self._tiny.show(Text(status.one_line(self.history)))
             return
-        self._header_line.show(panels.header(self.history, self.look, width, self._rate))
         waiting = self._waiting
         if self.source.error is not None:
             waiting = f"failed: {plain_text(str(self.source.error))}"
-        self._state_line.show(panels.state(self.history, self.look, waiting, width))
+        usage = None if self._meter is None else self._meter.usage
+        self._header.show(status.header(self.history, self.look, width, self._rate))
+        self._state.show(status.state(self.history, self.look, waiting, width, usage))
+        self._hints.show_keys(self._keys, self._allowed, self.look, width)
         current = self._switcher.current
         self.source.control.watching = current in ("charts", "batch-norm")
-        if current == "charts" and due:
-            columns, rows = self._layer_panel.size.width, self._switcher.size.height
-            if columns:
-                self._layer_panel.show(panels.layer_panel(self.history, self.layer, self.look, columns, rows))
-            charts = [chart for chart in self._chart_views if chart.dirty and chart.size.width and chart.display]
-            if charts:
-                # What a person asked for from the first chart on; else the one whose picture is the oldest.
-                chart = charts[0] if self._urgent else min(charts, key=lambda chart: chart.built)
-                chart.rebuild(self.history, self.view, self.look)
-            self._urgent = self._urgent and len(charts) > 1
-        elif current != "charts":
-            self._urgent = False
-            if current == "batch-norm":
-                self._channel_table.show(self.history, self.layer)
+        if current == "charts":
+            self._show_panel()
+        elif current == "batch-norm":
+            self._channel_table.show(self.history, self.layer, self.look)
 
-    def _show_now(self) -> None:
-        """Redraw what is shown without waiting for the next time."""
-        self._urgent = True
-        self._dirty(*TITLES)
-        self._draw()
+    def _draw_chart(self) -> None:
+        """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
+        self._drawn = time.monotonic()
+        shown = self._switcher.current == "charts" and not self.screen_stack[0].has_class("tiny")
+        self._urgent = shown and self._charts.draw_next(self.look, in_order=self._urgent) and self._urgent
+
+    def _show_panel(self) -> None:
+        """Show the BN layers at the right of the charts and, where there is room below, who is ahead and the latest."""
+        width, height = self._panel.size.width, self._switcher.size.height
+        if width <= 0:
+            return
+        text = layers.layer_panel(self.history, self.layer, self.look, width, height)
+        for part in (status.summary(self.history, self.look, width), None):
+            left = height - text.plain.count("\n") - 2
+            block = status.latest(self.history, min(left, 8)) if part is None and left > 0 else part
+            if block and block.plain.count("\n") < left:
+                text.append("\n\n").append_text(block)
+        self._panel.show(text)
 
     # What a person asks for
 
-    def _send(self, command: c.Command, waiting: str = "") -> None:
+    def _send(self, command: c.Command, waiting: str = "changing…") -> None:
+        """Hand a command over, and say so if it is not obeyed at once: an evaluation is finished first."""
         if self.source.running:
             self._waiting = waiting
             self.source.control.send(command)
-            self._changed = True
-            self._draw()
+            self.set_timer(ANSWER_SECONDS, self._draw_text_if_waiting)
+
+    def _draw_text_if_waiting(self) -> None:
+        if self._waiting:
+            self._draw_text()
 
     def action_pause(self) -> None:
         """Pause or resume."""
@@ -291,7 +328,8 @@ class BntuiApp(App[int]):
 
     def action_step(self) -> None:
         """Do one step."""
-        self._send(c.Step())
+        if self.history.status == "paused":
+            self._send(c.Step())
 
     def action_batch_norm(self) -> None:
         """Switch BN off or on."""
@@ -301,63 +339,61 @@ class BntuiApp(App[int]):
         """Freeze the statistics or let them move."""
         self._send(c.Freeze())
 
-    def action_faster(self) -> None:
-        """Raise the learning rate."""
-        self._send(c.ScaleLearningRate(1.5))
-
-    def action_slower(self) -> None:
-        """Lower the learning rate."""
-        self._send(c.ScaleLearningRate(1 / 1.5))
+    def action_scale_lr(self, factor: float) -> None:
+        """Raise or lower the learning rate."""
+        self._send(c.ScaleLearningRate(factor))
 
     def action_learning_rate(self) -> None:
-        """Ask for a learning rate."""
+        """Ask for a learning rate, and take only one that a run takes."""
 
-        def answer(rate: float | None) -> None:
-            if rate is not None:
+        def check(text: str) -> str:
+            try:
+                rate = float(learning_rate(text))
+            except (ValueError, UsageError) as error:
+                return f"takes {error}"
+            if rate != self.history.lr:
                 self._send(c.LearningRate(rate))
+            return ""
 
-        known = (
-            self.history.lr if self.history.started or not isinstance(self.source, LiveRun) else self.source.config.lr
-        )
-        self.push_screen(LearningRateScreen(known), answer)
+        known = self.source.config.lr if isinstance(self.source, LiveRun) else 0.01
+        now = self.history.lr if self.history.started else known
+        self._dialog.ask_value("Learning rate", f"{now:g}", check)
 
     def action_restart(self) -> None:
         """Ask, then begin again."""
-
-        def answer(chosen: str | None) -> None:
-            if chosen == "restart":
-                self._send(c.Restart(), "restarting…")
-
-        answers = (("y", "restart", "yes; the results so far stay in the run folder"), ("n", "no", "no"))
-        self.push_screen(Question("Begin again from the first step?", answers), answer)
+        self._dialog.ask(
+            "Begin again from the first step?",
+            Answer(
+                "y", "yes; the results so far stay in the run folder", lambda: self._send(c.Restart(), "restarting…")
+            ),
+            Answer("n", "no"),
+        )
 
     def action_export(self) -> None:
         """Write the results now."""
-        self._send(c.Export())
+        self._send(c.Export(), "saving…")
         if not isinstance(self.source, LiveRun) or not self.source.running:
             return
         where = self.source.recorder.export or self.source.recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
 
-    def action_quit(self) -> Any:
+    async def action_quit(self) -> None:
         """Quit; while training, ask what to save."""
         if not self.source.running:
             self.exit(0)
             return
 
-        def answer(chosen: str | None) -> None:
-            if chosen in ("save", "discard"):
-                self.source.discard = chosen == "discard"
-                self._stop_and_leave(0)
+        def leave(discard: bool) -> None:
+            self.source.discard = discard
+            self._stop_and_leave(0)
 
-        answers = (
-            ("s", "save", "stop, save and quit"),
-            ("d", "discard", "quit without saving results"),
-            ("c", "cancel", "cancel"),
+        self._dialog.ask(
+            "Training goes on. Quit?",
+            Answer("s", "stop, save and quit", lambda: leave(discard=False)),
+            Answer("d", "quit without saving results", lambda: leave(discard=True)),
+            Answer("c", "cancel"),
         )
-        if not isinstance(self.screen, Question):
-            self.push_screen(Question("Training goes on. Quit?", answers), answer)
 
     def action_interrupt(self) -> None:
         """Stop, save and leave with the code of an interrupted program."""
@@ -369,9 +405,10 @@ class BntuiApp(App[int]):
         self.source.stop()
 
     def action_view(self, name: str) -> None:
-        """Show a view."""
+        """Show a view, its charts at first as they were."""
         self._switcher.current = name
-        self._show_now()
+        self._urgent = True
+        self._draw_text()
 
     def action_next_view(self) -> None:
         """Show the next view."""
@@ -380,47 +417,13 @@ class BntuiApp(App[int]):
     def action_layer(self, by: int) -> None:
         """Choose a BN layer."""
         self.layer += by
-        self._show_now()
+        self._draw_text()
 
-    def action_cycle(self) -> None:
-        """Show one chart alone, the next, and after the last all of them."""
-        base = self.screen_stack[0]
-        chosen = next((i for i, chart in enumerate(self._chart_views) if chart.has_class("chosen")), -1)
-        for i, chart in enumerate(self._chart_views):
-            chart.set_class(i == chosen + 1, "chosen")
-        base.set_class(chosen + 1 < len(self._chart_views), "one")
-        self._show_now()
-
-    def action_log_y(self) -> None:
-        """Switch the losses' y axis."""
-        self.view.log_y = not self.view.log_y
-        self._show_now()
-
-    def action_smoothing(self) -> None:
-        """Take the next smoothing."""
-        self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
-        self._show_now()
-        self.notify(f"smoothing {self.view.smoothing or 'off'}", timeout=1.5)
-
-    def action_x_axis(self) -> None:
-        """Take the next x axis."""
-        self.view.x_axis = AXES[(AXES.index(self.view.x_axis) + 1) % len(AXES)]
-        self._show_now()
-
-    def action_zoom(self) -> None:
-        """Zoom to the recent past, or to everything."""
-        self.view.recent = not self.view.recent
-        self._show_now()
-
-    def action_cursor(self, by: int) -> None:
-        """Move the inspect cursor by a fiftieth of what is shown; nothing happens before the first step."""
-        first = self.history.recent[0][0] if self.view.recent and self.history.recent else 1
-        last = self.history.step
-        if last < 1:
-            return
-        now = last if self.view.cursor is None else self.view.cursor
-        self.view.cursor = min(last, max(first, now + by * max(1, (last - first) // 50)))
-        self._show_now()
+    def action_chart(self, name: str, *arguments: object) -> None:
+        """Look at the charts in another way: a method of `Charts`."""
+        getattr(self._charts, name)(*arguments)
+        self._urgent = True
+        self._draw_chart()
 
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""
@@ -429,11 +432,22 @@ class BntuiApp(App[int]):
         self.refresh(repaint=True, layout=True)
         self.screen.refresh(repaint=True, layout=True)
 
-    def action_suspend(self) -> None:
-        """Go to the shell, until `fg`."""
-        self.action_suspend_process()
+    def action_suspend_process(self) -> None:
+        """Go to the shell, until `fg`; where there is none that could bring it back, stay."""
+        parent = os.getppid()
+        if parent <= 1 or os.getsid(parent) != os.getsid(0):
+            self.notify("no shell to go to: bntui was not started from one")
+        else:
+            super().action_suspend_process()
 
-    def action_help(self) -> Any:
+    def action_help(self) -> None:
         """Show the key table."""
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
+        text = Text("Keys\n\n", style="bold")
+        for key in self._keys:
+            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
+            text.append(f"{self.look.text(key.help)}\n", style="not bold")
+        text.append("\nEscape closes this list.", style="dim not bold")
+        self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
+
+
+_LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plotext._figure import _figure_class
 from rich.cells import cell_len
-from rich.text import Span, Text
+from rich.text import Text
 
-from bntui.tui.axes import LARGEST, SMALLEST, Axis, around, clamp, number, round_ticks, scientific, y_limits
+from bntui.tui.axes import SMALLEST, Axis, around, clamp, number, round_ticks, scientific, y_limits
+from bntui.tui.curves import thin, value_at, visible
+from bntui.tui.grid import Grid
 
-BLUE, ORANGE = "#5fafff", "#ff8700"
-"""The accents of the `bn` and the `plain` arm on a dark background, exact in the 256-colour cube."""
 GREY = "#767676"
 
 GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
@@ -23,7 +22,6 @@ DOTS = {"braille": (2, 4), "fhd": (2, 3), "hd": (2, 2)}
 """Dots a cell, across and down, of plotext's fine markers."""
 MIN_WIDTH, MIN_HEIGHT = 20, 6
 GUTTER = 6
-_ASCII = str.maketrans({"…": "...", "–": "-", "—": "-", "−": "-", "·": "-", "×": "x"})
 _CANVAS = re.compile(r"\x1b\[(?:38;5;)?([0-9;]*)m|([^\x1b\n]+)|\n")
 
 
@@ -69,84 +67,55 @@ class Chart:
     """What the chart waits for while no line has a finite value."""
 
 
-def smooth(values: Sequence[float], weight: float) -> list[float]:
-    """Return the exponential moving average, corrected for its start at zero as in Adam and TensorBoard.
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A drawn chart."""
 
-    `weight` of the past is in [0, 1), else `ValueError`; 0 returns the values. Values that are not finite pass
-    through and leave the average as it was.
+    text: Text
+    left: int = 0
+    """The column at which its x axis begins."""
+    x_axis: Axis | None = None
+    """None where there is nothing drawn along one."""
+
+    def x_at(self, column: int) -> float | None:
+        """Return the x under the middle of a column, None outside the axis."""
+        if self.x_axis is None or not 0 <= column - self.left < self.x_axis.cells:
+            return None
+        share = (column - self.left + 0.5) / self.x_axis.cells
+        return self.x_axis.low + share * (self.x_axis.high - self.x_axis.low)
+
+
+def draw(
+    chart: Chart, width: int, height: int, *, colours: bool = True, ascii_only: bool = False, light: bool = False
+) -> Drawing:
+    """Draw the chart as exactly `height` lines of `width` cells; below 20×6 only title and values.
+
+    Without `colours` nothing but bold and dim is used, and the arms' glyphs are repeated along the curves. `light` is
+    what is faint drawn for a light background.
     """
-    if not 0 <= weight < 1:
-        raise ValueError(f"weight must be at least 0 and below 1, not {weight}")
-    average, total, smoothed = 0.0, 0.0, []
-    for value in values:
-        if weight and math.isfinite(value):
-            average = weight * average + (1 - weight) * value
-            total = weight * total + (1 - weight)
-            smoothed.append(average / total)
-        else:
-            smoothed.append(value)
-    return smoothed
-
-
-def thin(x: Sequence[float], y: Sequence[float], columns: int) -> tuple[list[float], list[float]]:
-    """Return the lowest and the highest point of each of equally wide columns, in order of `x`.
-
-    A column without a finite value keeps its first point, so that a gap stays a gap. Smooth before, not after.
-    """
-    xs, ys = _ordered(x, y)
-    if not xs:
-        return [], []
-    width = xs[-1] / columns - xs[0] / columns
-    kept: list[int] = []
-    start = 0
-    for column in range(1, columns + 1):
-        end = bisect_left(xs, xs[0] + column * width) if column < columns else len(xs)
-        if end > start:
-            values = ys[start:end]
-            finite = values if math.isfinite(sum(values)) else [value for value in values if math.isfinite(value)]
-            extremes = {start + values.index(min(finite)), start + values.index(max(finite))} if finite else {start}
-            kept += sorted(extremes)
-            start = end
-    return [xs[i] for i in kept], [ys[i] for i in kept]
-
-
-def _ordered(x: Sequence[float], y: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Return the points with a finite x, in its order."""
-    xs, ys = list(x), list(y)
-    if not all(map(math.isfinite, xs)) or xs != sorted(xs):
-        pairs = sorted(((a, b) for a, b in zip(xs, ys, strict=True) if math.isfinite(a)), key=lambda pair: pair[0])
-        return [a for a, _ in pairs], [b for _, b in pairs]
-    return xs, ys
-
-
-def draw(chart: Chart, width: int, height: int, *, colours: bool = True, ascii_only: bool = False) -> Text:
-    """Return the chart as exactly `height` lines of `width` cells; below 20×6 only title and values.
-
-    Without `colours` nothing but bold and dim is used, and the arms' glyphs are repeated along the curves.
-    """
-    grid = _Grid(width, height, ascii_only)
+    grid = Grid(width, height, ascii_only)
     grey = GREY if colours else "dim"
     arms = [line for line in chart.lines if not line.faint]
     order = {id(arm): i for i, arm in enumerate(arms)}
     glyphs = {id(arm): _glyph(arm, i, ascii_only) for i, arm in enumerate(arms)}
     legend = [
-        (glyphs[id(arm)], arm.label, number(_value(arm, chart.cursor)), arm.colour if colours else "")
+        (glyphs[id(arm)], arm.label, number(value_at(arm.x, arm.y, chart.cursor)), arm.colour if colours else "")
         for arm in arms
         if arm.label
     ]
     if width < MIN_WIDTH or height < MIN_HEIGHT:
         _draw_summary(grid, chart.title, legend)
-        return grid.text()
+        return Drawing(grid.text())
     _draw_heading(grid, chart.title, legend)
 
     x_low, x_high = _x_limits(chart)
-    curves = [(line, *_visible(line, chart.log_y, x_low, x_high)) for line in chart.lines]
+    curves = [(line, *visible(line.x, line.y, chart.log_y, x_low, x_high)) for line in chart.lines]
     seen = [value for _, _, y in curves for value in y if math.isfinite(value)]
     if not seen:
         some = any(math.isfinite(value) for line in chart.lines for value in line.y)
         message = chart.empty if not some else "nothing above 0 to show" if chart.log_y else "nothing in this range"
         grid.put(height // 2, (width - len(grid.clean(message)[:width])) // 2, message, grey)
-        return grid.text()
+        return Drawing(grid.text())
 
     rows = height - 3 if height > 8 else height - 2
     y_low, y_high, ticks = y_limits(min(seen), max(seen), max(2, rows // 3), chart.log_y)
@@ -178,7 +147,7 @@ def draw(chart: Chart, width: int, height: int, *, colours: bool = True, ascii_o
         )
         for glyph in (glyphs.get(id(line), "."),)
     ]
-    styles = [_style(curve.line, colours) for curve in drawn]
+    styles = [_style(curve.line, colours, light) for curve in drawn]
     for r, c, char, index in _canvas(drawn, x_axis.cells, rows):
         grid.put(1 + r, left + c, char, styles[index])
     for curve, style in zip(drawn, styles, strict=True):
@@ -190,47 +159,7 @@ def draw(chart: Chart, width: int, height: int, *, colours: bool = True, ascii_o
             grid.put(row, column, glyphs[id(curve.line)], style)
     for column, _, label, style in marks:
         grid.put(1, column, label, f"bold {style}".strip())
-    return grid.text()
-
-
-class _Grid:
-    """Characters and their styles by row and column; what falls outside is cut."""
-
-    def __init__(self, width: int, height: int, ascii_only: bool) -> None:
-        self.width, self.height, self.ascii_only = width, height, ascii_only
-        self._chars = [[" "] * width for _ in range(height)]
-        self._styles = [[""] * width for _ in range(height)]
-
-    def clean(self, string: str) -> str:
-        """Replace what does not take exactly one cell, or is not ASCII where it has to be."""
-        if self.ascii_only:
-            string = string.translate(_ASCII)
-        if string.isascii() and string.isprintable():
-            return string
-        return "".join(
-            c if c.isprintable() and cell_len(c) == 1 and (c.isascii() or not self.ascii_only) else "?" for c in string
-        )
-
-    def put(self, row: int, column: int, string: str, style: str) -> None:
-        """Write from a cell to the right."""
-        if 0 <= row < self.height:
-            for i, char in enumerate(self.clean(string), column):
-                if 0 <= i < self.width:
-                    self._chars[row][i], self._styles[row][i] = char, style
-
-    def text(self) -> Text:
-        """Return all of it, a span for each run of one style."""
-        spans, at = [], 0
-        for chars, styles in zip(self._chars, self._styles, strict=True):
-            start = 0
-            for i in range(1, len(styles) + 1):
-                if i == len(styles) or styles[i] != styles[start]:
-                    if styles[start]:
-                        spans.append(Span(at + start, at + i, styles[start]))
-                    start = i
-            at += len(chars) + 1
-        plain = "\n".join("".join(chars) for chars in self._chars)
-        return Text(plain, spans=spans, no_wrap=True, overflow="crop", end="")
+    return Drawing(grid.text(), left, x_axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +187,9 @@ def _canvas(curves: Sequence[_Curve], columns: int, rows: int) -> list[tuple[int
     figure.ylim(0, 1)
     for index, curve in enumerate(curves):
         if curve.x:
-            figure.plot(curve.x, curve.y, marker=curve.marker, color=index % 256)
+            # A faint curve as the dots of its extremes: its line would hide the other, and take longest to draw.
+            plot = figure.scatter if curve.line.faint else figure.plot
+            plot(curve.x, curve.y, marker=curve.marker, color=index % 256)
     cells, row, column, index = [], 0, 0, 0
     for match in _CANVAS.finditer(figure.build()):
         colour, run = match.groups()
@@ -286,7 +217,7 @@ def _spots(curve: _Curve, axis: Axis, order: int, every: int) -> list[int]:
     return spots
 
 
-def _draw_heading(grid: _Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
+def _draw_heading(grid: Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
     """Write the title, and at the right the legend, without labels where there is no room for both."""
     for labelled in (True, False):
         entries = [(f"{glyph} {label} " if labelled else f"{glyph} ", value, c) for glyph, label, value, c in legend]
@@ -301,7 +232,7 @@ def _draw_heading(grid: _Grid, title: str, legend: Sequence[tuple[str, str, str,
         column += len(name) + len(value) + 2
 
 
-def _draw_summary(grid: _Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
+def _draw_summary(grid: Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
     """Write the title and a row for each arm, or what fits of them in one row."""
     if grid.height == 1:
         _draw_heading(grid, title, legend)
@@ -312,7 +243,7 @@ def _draw_summary(grid: _Grid, title: str, legend: Sequence[tuple[str, str, str,
         grid.put(row, 0, f"{glyph} {value.strip()}" if short else f"{glyph} {label} {value}", colour)
 
 
-def _draw_x_labels(grid: _Grid, chart: Chart, axis: Axis, left: int, grey: str, *, ruled: bool) -> None:
+def _draw_x_labels(grid: Grid, chart: Chart, axis: Axis, left: int, grey: str, *, ruled: bool) -> None:
     """Write the axis' name at the right, the cursor's place, and as many ticks as stay apart from them."""
     row, name, cursor = grid.height - 1, chart.x_label[: axis.cells // 2], chart.cursor
     taken: list[tuple[int, int]] = []
@@ -344,31 +275,6 @@ def _x_limits(chart: Chart) -> tuple[float, float]:
     return (low, high) if high - low > 1e-9 * max(abs(low), abs(high), SMALLEST) else around(low, max(1, abs(low) / 20))
 
 
-def _visible(line: Line, log_y: bool, low: float, high: float) -> tuple[list[float], list[float]]:
-    """Return the part of a curve between two x, its ends interpolated; log10 of y where asked; NaN for gaps."""
-    x, values = _ordered(line.x, line.y)
-    if log_y:
-        y = [max(-300.0, min(300.0, math.log10(v))) if 0 < v < math.inf else math.nan for v in values]
-    else:
-        y = [v if -LARGEST < v < LARGEST else clamp(v) if math.isfinite(v) else math.nan for v in values]
-    first, last = bisect_left(x, low), bisect_right(x, high)
-    ends = [
-        [(end, y[i - 1] + (y[i] - y[i - 1]) * ((end - x[i - 1]) / (x[i] - x[i - 1])))] if 0 < i < len(x) else []
-        for end, i in ((low, first), (high, last))
-    ]
-    points = [*ends[0], *zip(x[first:last], y[first:last], strict=True), *ends[1]]
-    return [a for a, _ in points], [b for _, b in points]
-
-
-def _value(line: Line, cursor: float | None) -> float:
-    """Return the value at the point nearest to the cursor, or the last finite one."""
-    if cursor is None or not line.x:
-        return next((value for value in reversed(line.y) if math.isfinite(value)), math.nan)
-    i = bisect_left(line.x, cursor)
-    near = [j for j in (i - 1, i) if 0 <= j < len(line.x)]
-    return line.y[min(near, key=lambda j: abs(line.x[j] - cursor))]
-
-
 def _glyph(line: Line, index: int, ascii_only: bool) -> str:
     if not ascii_only:
         return line.glyph or GLYPHS[index % len(GLYPHS)]
@@ -386,12 +292,11 @@ def _marker(line: Line, glyph: str, ascii_only: bool) -> str:
     return line.marker if usable else "hd"
 
 
-def _style(line: Line, colours: bool) -> str:
-    """Return the colour; of a faint line half of it, towards black if it is light and white if it is dark."""
+def _style(line: Line, colours: bool, light: bool) -> str:
+    """Return the colour; of a faint line half of it, towards the background."""
     if not line.faint or not line.colour or not colours:
         return "dim" if line.faint else line.colour if colours else ""
-    red, green, blue = (int(line.colour[i : i + 2], 16) for i in (1, 3, 5))
-    end = 0 if 0.21 * red + 0.72 * green + 0.07 * blue > 130 else 255
+    parts = (int(line.colour[i : i + 2], 16) for i in (1, 3, 5))
     cube = (0, 95, 135, 175, 215, 255)
-    halves = [min(cube, key=lambda level: abs(level - (part + end) / 2)) for part in (red, green, blue)]
+    halves = [min(cube, key=lambda level: abs(level - (part + 255 * light) / 2)) for part in parts]
     return "#{:02x}{:02x}{:02x}".format(*halves)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bntui.history import ARMS, History
-from bntui.tui.chart import Chart, Line, smooth
+from bntui.tui.chart import Chart, Line
+from bntui.tui.curves import smooth
+from bntui.tui.look import Look
 
 TITLES = {
     "train-loss": "train loss, nats",
@@ -34,19 +36,10 @@ class View:
     """Step under the inspect cursor."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What the terminal can show."""
-
-    marker: str = "braille"
-    colours: tuple[str, str] = ("#5fafff", "#ff8700")
-    """Of `bn` and `plain`: exact colours of the 256-colour cube."""
-
-
 def figure(name: str, history: History, view: View, look: Look) -> Chart:
     """Return one of the charts in `TITLES`."""
     steps, values = _points(name, history, view.recent)
-    axis = _Axis(history, view.x_axis)
+    axis = StepAxis(history, view.x_axis)
     x = [axis.at(step) for step in steps]
     lines = []
     for (arm, label), colour in zip(LABELS.items(), look.colours, strict=True):
@@ -87,7 +80,7 @@ def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], d
     }
 
 
-class _Axis:
+class StepAxis:
     """Where a step lies on the x axis."""
 
     def __init__(self, history: History, kind: str) -> None:
@@ -98,6 +91,7 @@ class _Axis:
         self._seconds = [0.0, *series.seconds, history.train_seconds]
 
     def at(self, step: int) -> float:
+        """Return the x of a step."""
         if self._kind == "step":
             return float(step)
         if self._kind == "epoch":
@@ -107,3 +101,12 @@ class _Axis:
         width = self._steps[right] - self._steps[left]
         share = (step - self._steps[left]) / width if width else 1.0
         return self._seconds[left] + share * (self._seconds[right] - self._seconds[left])
+
+    def step_at(self, x: float) -> int:
+        """Return the step that lies nearest to an x."""
+        if self._kind == "step":
+            return round(x)
+        if self._kind == "epoch":
+            return round(x * self._per_epoch)
+        # Seconds grow with the steps: the first step that does not lie before.
+        return bisect.bisect_left(range(self._steps[-1] + 1), x, key=self.at)

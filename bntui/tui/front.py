@@ -6,23 +6,36 @@ import contextlib
 import os
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from bntui.config import RunConfig
 from bntui.errors import BntuiError
-from bntui.tui.terminal import Capture, check_terminal, choose_markers
+from bntui.tui.capture import Capture
+from bntui.tui.terminal import check_terminal, choose_markers, choose_theme
 
 if TYPE_CHECKING:
+    from bntui.tui.keys import Key
     from bntui.tui.live import LiveRun
     from bntui.tui.playback import Playback
 
 LINES_KEPT = 10_000
 """Captured lines that wait for the app to show them; all of them are in log.txt."""
 
+# Textual reads these when it is imported. What changed is sent after 4 ms at most, where 17 are the default, and a lone
+# Escape is taken for the key after 25 ms, where 100 are the default: a terminal sends a sequence in one piece.
+_ENVIRONMENT = {"TEXTUAL_FPS": "250", "ESCDELAY": "25"}
 
-def run_app(config: RunConfig) -> int:
+
+def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     """Run a configuration in the terminal app and return the exit code.
+
+    Parameters
+    ----------
+    config
+        What to train, and how to show it.
+    keys
+        Names of actions and the keys they are to have instead of their own.
 
     Raises
     ------
@@ -31,10 +44,13 @@ def run_app(config: RunConfig) -> int:
     """
     check_terminal()
     # Textual takes a while to import: only once it is certain that there is something to show it on.
+    _set_environment()
+    from bntui.tui.keys import bind
     from bntui.tui.live import LiveRun
 
+    table = bind(keys)
     live = LiveRun(config)
-    code = _show(live, choose_markers(config.markers), live.recorder.log)
+    code = _show(live, config, table, live.recorder.log)
     live.recorder.close()
     if live.error is not None:
         raise live.error
@@ -46,8 +62,17 @@ def run_app(config: RunConfig) -> int:
     return code
 
 
-def run_replay(path: str, markers: str | None) -> int:
+def run_replay(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     """Show a finished or still growing run in the terminal app and return the exit code.
+
+    Parameters
+    ----------
+    path
+        Of a results file or a run folder.
+    config
+        Of which only what concerns the screen counts.
+    keys
+        As for `run_app`.
 
     Raises
     ------
@@ -55,18 +80,27 @@ def run_replay(path: str, markers: str | None) -> int:
         There is no terminal, or no run at the path.
     """
     check_terminal()
+    _set_environment()
+    from bntui.tui.keys import bind
     from bntui.tui.playback import Playback
 
-    code = _show(Playback(path), choose_markers(markers), lambda _: None)
+    code = _show(Playback(path), config, bind(keys), lambda _: None)
     if code is None:
         raise BntuiError("the terminal app failed")
     return code
 
 
-def _show(source: LiveRun | Playback, marker: str, log: Callable[[str], None]) -> int | None:
+def _set_environment() -> None:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+
+
+def _show(
+    source: LiveRun | Playback, config: RunConfig, keys: tuple[Key, ...], log: Callable[[str], None]
+) -> int | None:
     """Run the app until it is left and the source has ended; return its exit code, None if the app failed."""
     from bntui.tui.app import BntuiApp
-    from bntui.tui.figures import Look
+    from bntui.tui.look import Look
 
     lines: deque[str] = deque(maxlen=LINES_KEPT)
 
@@ -74,12 +108,12 @@ def _show(source: LiveRun | Playback, marker: str, log: Callable[[str], None]) -
         lines.append(line)
         log(line)
 
-    colours = ("", "") if os.environ.get("NO_COLOR") else ("#5fafff", "#ff8700")
+    look = Look(choose_markers(config.markers), choose_theme(config.theme), coloured=not os.environ.get("NO_COLOR"))
     # Textual takes them for the size, which then could not change any more.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
-    with Capture(on_line, encoding=None if marker == "ascii" else "utf-8") as capture:
-        app = BntuiApp(source, Look(marker, colours), lines, capture)
+    with Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture:
+        app = BntuiApp(source, look, keys, lines, capture)
         code = app.run()
         source.stop()
         source.join()

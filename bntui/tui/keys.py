@@ -1,88 +1,126 @@
-"""Every key, once: the same table makes the bindings, the footer, the help screen and the command palette."""
+"""Every key, once: the same table makes the bindings, the hints, the help and the command palette."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from textual.binding import Binding
+from textual.keys import Keys
+
+from bntui.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a person can do: the name of the action, its keys, and what it does in a word and in a sentence."""
+    """Something a person can do."""
 
+    name: str
+    """By which the configuration file binds it to other keys."""
     action: str
-    keys: str
+    keys: tuple[str, ...]
+    """As a person would write them."""
     word: str
+    """What it does, for the hints."""
     help: str
-    footer: bool = False
+    hint: bool = False
+    """Shown in the line of hints, as far as there is room."""
     live: bool = True
     """Only makes sense while a run goes on, not in a replay."""
 
 
 KEYS = (
-    Key("pause", "space,p", "pause", "pause or resume training", footer=True),
-    Key("step", "s", "step", "train one step while paused", footer=True),
-    Key("batch_norm", "b", "BN", "switch batch normalization of the bn arm off or on", footer=True),
-    Key("freeze", "f", "freeze", "freeze the BN statistics, or let them move again", footer=True),
-    Key("faster", "plus,equals_sign", "lr up", "learning rate × 1.5", footer=True),
-    Key("slower", "minus", "lr down", "learning rate ÷ 1.5", footer=True),
-    Key("learning_rate", "l", "lr…", "type a learning rate"),
-    Key("restart", "r", "restart", "begin again from the first step (asks first)"),
-    Key("export", "x", "export", "write the results now", footer=True),
-    Key("view('charts')", "1", "charts", "the four charts", footer=True, live=False),
-    Key("view('batch-norm')", "2", "BN", "every BN layer and channel", footer=True, live=False),
-    Key("view('log')", "5", "log", "interventions, alerts and whatever was printed", footer=True, live=False),
-    Key("next_view", "tab", "next view", "the next view", live=False),
-    Key("layer(-1)", "left_square_bracket", "layer", "the BN layer before", live=False),
-    Key("layer(1)", "right_square_bracket", "layer", "the next BN layer", live=False),
-    Key("cycle", "c", "one chart", "show one chart alone, then the next, then all", live=False),
-    Key("log_y", "y", "log y", "logarithmic y axis of the losses", live=False),
-    Key("smoothing", "m", "smooth", "smoothing: off, .5, .8, .95", live=False),
-    Key("x_axis", "t", "x axis", "x axis in steps, epochs or seconds", live=False),
-    Key("zoom", "z", "zoom", "zoom to the recent past, or everything", live=False),
-    Key("cursor(-1)", "left", "inspect", "move the inspect cursor left, on all charts", live=False),
-    Key("cursor(1)", "right", "inspect", "move the inspect cursor right", live=False),
-    Key("repaint", "ctrl+l", "repaint", "draw the whole screen anew", live=False),
-    Key("suspend", "ctrl+z", "suspend", "to the shell; fg comes back", live=False),
-    Key("help", "question_mark", "help", "this list", footer=True, live=False),
-    Key("interrupt", "ctrl+c", "interrupt", "stop, save and leave at once", live=False),
-    Key("quit", "q", "quit", "quit; while training it asks what to save", footer=True, live=False),
-)
+    Key("pause", "pause", ("space", "p"), "pause", "pause or resume training", hint=True),
+    Key("step", "step", ("s",), "step", "train one step while paused"),
+    Key("bn", "batch_norm", ("b",), "BN", "switch batch normalization of the bn arm off or on", hint=True),
+    Key("freeze", "freeze", ("f",), "freeze", "freeze the BN statistics, or let them move again", hint=True),
+    Key("lr-up", "scale_lr(1.5)", ("+", "="), "lr up", "learning rate × 1.5", hint=True),
+    Key("lr-down", "scale_lr(0.6666666666666666)", ("-",), "lr down", "learning rate ÷ 1.5", hint=True),
+    Key("lr", "learning_rate", ("l",), "lr…", "type a learning rate", hint=True),
+    Key("restart", "restart", ("r",), "restart", "begin again from the first step (asks first)"),
+    Key("export", "export", ("x",), "export", "write the results now", hint=True),
+    Key("charts", "view('charts')", ("1",), "charts", "the four charts", hint=True, live=False),
+    Key("batch-norm", "view('batch-norm')", ("2",), "layers", "every BN layer and channel", hint=True, live=False),
+    Key("log", "view('log')", ("5",), "log", "interventions, alerts and whatever was printed", hint=True, live=False),
+    Key("next-view", "next_view", ("tab",), "next view", "the next view", live=False),
+    Key("previous-layer", "layer(-1)", ("[",), "layer", "the BN layer before", live=False),
+    Key("next-layer", "layer(1)", ("]",), "layer", "the next BN layer", live=False),
+    Key("cycle", "chart('cycle')", ("c",), "one chart", "show one chart alone, then the next, then all", live=False),
+    Key("log-y", "chart('log_y')", ("y",), "log y", "logarithmic y axis of the losses", live=False),
+    Key("smoothing", "chart('smoothing')", ("m",), "smooth", "smoothing: off, .5, .8, .95", live=False),
+    Key("x-axis", "chart('x_axis')", ("t",), "x axis", "x axis in steps, epochs or seconds", live=False),
+    Key("zoom", "chart('zoom')", ("z",), "zoom", "zoom to the recent past, or everything", live=False),
+    Key("cursor-left", "chart('cursor', -1)", ("left",), "inspect", "move the inspect cursor left, on all charts",
+        live=False),
+    Key("cursor-right", "chart('cursor', 1)", ("right",), "inspect", "move the inspect cursor right", live=False),
+    Key("repaint", "repaint", ("ctrl+l",), "repaint", "draw the whole screen anew", live=False),
+    Key("suspend", "suspend_process", ("ctrl+z",), "suspend", "to the shell; fg comes back", live=False),
+    Key("help", "help", ("?",), "help", "this list", hint=True, live=False),
+    Key("interrupt", "interrupt", ("ctrl+c",), "interrupt", "stop, save and leave at once", live=False),
+    Key("quit", "quit", ("q",), "quit", "quit; while training it asks what to save", hint=True, live=False),
+)  # fmt: skip
 
-_SPELLED = {
-    "plus": "+",
-    "equals_sign": "=",
-    "minus": "-",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "question_mark": "?",
-    "left": "←",
-    "right": "→",
-}
+_ARROWS = {"left": "←", "right": "→", "up": "↑", "down": "↓"}
 
 
-def spell(keys: str, ascii_only: bool = False) -> str:
-    """Return keys as a person would write them."""
-    words = [key if ascii_only and key in ("left", "right") else _SPELLED.get(key, key) for key in keys.split(",")]
-    return " ".join(words)
+def spell(key: Key, ascii_only: bool = False) -> str:
+    """Return the keys as the help shows them."""
+    return " ".join(word if ascii_only else _ARROWS.get(word, word) for word in key.keys)
 
 
-LIVE_ACTIONS = frozenset(key.action for key in KEYS if key.live)
-"""Those that a replay lacks."""
+def bind(given: Mapping[str, str]) -> tuple[Key, ...]:
+    """Return the table with some actions on other keys.
+
+    Parameters
+    ----------
+    given
+        Name of an action: its keys, with spaces between them; none leave it without a key.
+
+    Raises
+    ------
+    UsageError
+        There is no such action or key, or two actions would have the same key.
+    """
+    known = {key.name: key for key in KEYS}
+    for name, keys in given.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            raise UsageError(
+                f"[keys] {name}: there is no such action; {f'did you mean {close[0]}?' if close else ', '.join(known)}"
+            )
+        for word in keys.split():
+            if not _is_key(word):
+                raise UsageError(f"[keys] {name} = {keys!r}: {word!r} is no key; write such as space, f2 or ctrl+l")
+        known[name] = replace(known[name], keys=tuple(keys.split()))
+    taken: dict[str, str] = {}
+    for key in known.values():
+        for word in key.keys:
+            other = taken.setdefault(word, key.name)
+            if other != key.name:
+                raise UsageError(f"[keys] {word} is bound to both {other} and {key.name}; give one of them another key")
+    for name in ("quit", "interrupt"):
+        if not known[name].keys:
+            raise UsageError(f"[keys] {name} needs a key")
+    return tuple(known.values())
 
 
-def bindings() -> list[Binding]:
-    """Return Textual's bindings of the whole table."""
+def bindings(table: tuple[Key, ...]) -> list[Binding]:
+    """Return Textual's bindings of a table."""
     return [
         Binding(
-            key.keys,
-            key.action,
+            ",".join("comma" if word == "," else word for word in key.keys),
+            f"app.{key.action}",
             key.word,
-            show=key.footer,
-            key_display=spell(key.keys.split(",")[0]),
-            id=key.action,
-            priority=key.action in ("interrupt", "next_view"),
+            show=False,
+            id=key.name,
+            priority=key.name in ("interrupt", "next-view"),  # else a focused widget would have them first
         )
-        for key in KEYS
+        for key in table
+        if key.keys
     ]
+
+
+def _is_key(word: str) -> bool:
+    """Whether it is a printable character, or a name such as `space`, `f2`, `ctrl+l` or `shift+left`."""
+    return len(word) == 1 or word == "space" or word in {str(key.value) for key in Keys if key.value[0] != "<"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
 from bntui.errors import Interrupted
-from bntui.events import Event, Finished, Intervened, Loading, Paused, Resumed
+from bntui.events import Emit, Event, Finished, Intervened, Loading, Paused, Resumed
 from bntui.history import History
 from bntui.replay import read_interventions
 from bntui.sinks.recorder import Recorder
@@ -56,6 +57,11 @@ class LiveRun:
         """Whether the worker still trains or writes."""
         return self._thread.is_alive()
 
+    @property
+    def problem(self) -> str:
+        """What could not be written, and why; empty while all is well."""
+        return self.recorder.problem
+
     def stop(self) -> None:
         """Ask for the end of the run; the results are written unless they are to be discarded."""
         self.control.send(Stop())
@@ -67,8 +73,7 @@ class LiveRun:
 
     def _work(self) -> None:
         try:
-            from bntui.training.session import run
-
+            run = _import_trainer()
             run(self.config, self._take, self.control)
         except Interrupted:
             return
@@ -86,3 +91,17 @@ class LiveRun:
         self._events.append(event)
         if isinstance(event, Intervened | Paused | Resumed | Finished):
             self.wake()
+
+
+def _import_trainer() -> Callable[[RunConfig, Emit, Control], Finished]:
+    """Import torch, and take all that stays out of the garbage collector's sight.
+
+    It would walk over half a million objects again and again, and the app would stand still for a tenth of a second.
+    """
+    gc.disable()
+    try:
+        from bntui.training.session import run
+    finally:
+        gc.freeze()
+        gc.enable()
+    return run

@@ -43,6 +43,7 @@ class Playback:
         self.control = Control()
         self.error: Exception | None = None
         self.discard = False
+        self.problem = ""
         self.wake: Callable[[], object] = lambda: None
         self._journal: TextIO | None = None
         self._events: list[Event] = []

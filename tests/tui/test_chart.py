@@ -8,7 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from bntui.tui.chart import BLUE, ORANGE, Chart, Line, draw, smooth, thin
+from bntui.tui.chart import Chart, Line, draw
+from bntui.tui.curves import smooth, thin
+from bntui.tui.look import Look
+
+BLUE, ORANGE = Look().colours
 
 STEPS = list(range(1, 161))
 BN = [2.3 * math.exp(-i / 20) + 0.1234 for i in range(160)]
@@ -40,7 +44,7 @@ charts = st.builds(
 
 
 def rows(chart, width=78, height=18, **options):
-    return draw(chart, width, height, **options).plain.split("\n")
+    return draw(chart, width, height, **options).text.plain.split("\n")
 
 
 def styles(text):
@@ -109,7 +113,7 @@ def test_thin_keeps_a_spike_and_a_gap():
 @settings(max_examples=60, deadline=None)
 def test_every_size_is_filled_exactly(width, height, colours, ascii_only):
     chart = Chart("train loss · nats …", PAIR, verticals=((40, "b"), (159, "lr")), cursor=80)
-    text = draw(chart, width, height, colours=colours, ascii_only=ascii_only)
+    text = draw(chart, width, height, colours=colours, ascii_only=ascii_only).text
     shown = text.plain.split("\n")
     assert len(shown) == height
     assert {cell_len(row) for row in shown} == {width}
@@ -119,7 +123,7 @@ def test_every_size_is_filled_exactly(width, height, colours, ascii_only):
 @given(charts, st.integers(1, 60), st.integers(1, 20), st.booleans(), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_odd_data_is_drawn_too(chart, width, height, colours, ascii_only):
-    text = draw(chart, width, height, colours=colours, ascii_only=ascii_only)
+    text = draw(chart, width, height, colours=colours, ascii_only=ascii_only).text
     shown = text.plain.split("\n")
     assert len(shown) == height
     assert {cell_len(row) for row in shown} == {width}
@@ -226,7 +230,7 @@ def test_large_steps_have_thousands_separators():
 
 
 def test_verticals_stand_with_their_letter_at_the_top():
-    text = draw(Chart("loss", PAIR, verticals=((80, "b"), (999, "x"))), 78, 18)
+    text = draw(Chart("loss", PAIR, verticals=((80, "b"), (999, "x"))), 78, 18).text
     shown = text.plain.split("\n")
     column = shown[1].index("b")
     assert sum(row[column] == "│" for row in shown[2:16]) > 10
@@ -237,16 +241,16 @@ def test_verticals_stand_with_their_letter_at_the_top():
 
 def test_no_colours_means_no_colours():
     chart = Chart("loss", (Line(STEPS, BN, BLUE, "braille", faint=True), *PAIR), verticals=((80, "b"),), cursor=20)
-    assert styles(draw(chart, 78, 18, colours=False)) <= {"bold", "dim", "bold dim"}
-    assert {BLUE, ORANGE} < styles(draw(chart, 78, 18))
+    assert styles(draw(chart, 78, 18, colours=False).text) <= {"bold", "dim", "bold dim"}
+    assert {BLUE, ORANGE} < styles(draw(chart, 78, 18).text)
 
 
 def test_a_faint_line_is_dimmer_and_behind():
     faint = Line(STEPS, BN, BLUE, "braille", faint=True)
-    assert "#005f87" in styles(draw(Chart("loss", (PAIR[0], Line(STEPS, PLAIN, BLUE, "braille", faint=True))), 78, 18))
-    assert "#005f87" not in styles(draw(Chart("loss", (PAIR[0], faint)), 78, 18))
-    dark = Line(STEPS, BN, "#005faf", "braille", faint=True)
-    assert "#87afd7" in styles(draw(Chart("loss", (dark,)), 78, 18))
+    other = Line(STEPS, PLAIN, BLUE, "braille", faint=True)
+    assert "#005f87" in styles(draw(Chart("loss", (PAIR[0], other)), 78, 18).text)
+    assert "#005f87" not in styles(draw(Chart("loss", (PAIR[0], faint)), 78, 18).text)
+    assert "#afd7ff" in styles(draw(Chart("loss", (PAIR[0], other)), 78, 18, light=True).text)
 
 
 def test_arms_differ_without_colour():
@@ -282,8 +286,8 @@ def test_single_points_and_gaps_are_visible():
 def test_draws_do_not_influence_each_other_or_the_terminal():
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(out):
-        first = draw(LOSS, 78, 18)
+        first = draw(LOSS, 78, 18).text
         draw(one([1e30, 5.0], log_y=True), 50, 12, ascii_only=True)
-        again = draw(LOSS, 78, 18)
+        again = draw(LOSS, 78, 18).text
     assert first == again and first.spans == again.spans
     assert out.getvalue() == ""

@@ -4,8 +4,9 @@ import pytest
 
 from bntui import events as e
 from bntui.history import History
-from bntui.tui.chart import smooth
-from bntui.tui.figures import TITLES, Look, View, figure
+from bntui.tui.curves import smooth
+from bntui.tui.figures import TITLES, StepAxis, View, figure
+from bntui.tui.look import Look
 
 
 def history() -> History:
@@ -58,3 +59,10 @@ def test_before_the_first_event_there_is_nothing_to_draw() -> None:
         chart = figure(name, History(), View(recent=True, cursor=3, x_axis="seconds"), Look())
         assert all(len(line.x) == 0 for line in chart.lines)
     assert "after epoch 1" in chart.empty
+
+
+@pytest.mark.parametrize("kind", ["step", "epoch", "seconds"])
+def test_a_step_is_found_again_from_its_place_on_the_axis(kind: str) -> None:
+    axis = StepAxis(history(), kind)
+    for step in (1, 5, 50, 73, 100):
+        assert axis.step_at(axis.at(step)) == step

@@ -28,7 +28,7 @@ TIMEOUT = 120
 
 SETUP = """
 import contextlib, json, os, pathlib, subprocess, sys, threading, time
-from bntui.tui.terminal import Capture
+from bntui.tui.capture import Capture
 
 lines, facts = [], {}
 def fds(): return sorted(os.listdir("/proc/self/fd"))
@@ -468,7 +468,7 @@ def test_restoring_a_terminal_that_is_gone_is_quiet() -> None:
 
 def test_no_terminal_at_all_is_one_line_that_names_headless() -> None:
     code = """
-from bntui.tui.terminal import Capture
+from bntui.tui.capture import Capture
 try:
     with Capture(print): pass
 except Exception as error:

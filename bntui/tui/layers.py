@@ -1,4 +1,4 @@
-"""The text around the charts: what runs, how far it is, who is ahead, and the BN layers."""
+"""The BN layers: a panel of all channels as bars, and a table of one layer with every number."""
 
 from __future__ import annotations
 
@@ -12,94 +12,9 @@ from textual.strip import Strip
 
 from bntui.events import BatchNormRead, LayerStatistics
 from bntui.history import History
-from bntui.tui.figures import Look
+from bntui.tui.look import Look
 
 _ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as 1:02 or 1:02:03."""
-    whole = max(0, round(seconds))
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
-
-
-def header(history: History, look: Look, width: int, rate: float) -> Text:
-    """One line: data, device and seed at the left, progress at the right."""
-    started = history.started
-    if started is None:
-        loading = history.loading
-        what = "starting" if loading is None else loading.what
-        share = f"  {100 * loading.done / loading.total:.0f} %" if loading is not None and loading.total else ""
-        return Text(f" bntui  {what}{share}", style="bold", no_wrap=True, overflow="crop")
-    dot = "·" if look.marker != "ascii" else "|"
-    device = str(started.environment["device"])
-    data = started.dataset
-    left = Text(" bntui ", style="bold")
-    left.append(
-        f" {data['name']} {data['train_samples']:,}/{data['validation_samples']:,} {dot} {device} {dot} "
-        f"seed {started.config['seed']}",
-        style="not bold",
-    )
-    done = history.step / max(1, started.total_steps)
-    epochs = started.config["epochs"]
-    epoch = min(epochs, history.step // max(1, started.steps_per_epoch) + 1)
-    left_over = started.total_steps - history.step
-    eta = f"  eta {duration(left_over / rate)}" if rate and history.status == "running" else ""
-    samples = f"{rate * started.config['batch_size']:>9,.0f} samples/s" if rate else ""
-    right = Text(f"epoch {epoch}/{epochs}  step {history.step:,} ")
-    # What fits: the speed goes first, then the remaining time, then the bar; the name of the data stays.
-    for extra in (f"{eta} {samples}", eta, ""):
-        cells = min(20, width - len(left) - len(right) - len(extra) - 9)
-        if cells >= 0:
-            break
-    full, rest = ("━", "─") if look.marker != "ascii" else ("=", "-")
-    filled = round(done * max(0, cells))
-    right.append(full * filled, style=look.colours[0])
-    right.append(rest * (max(0, cells) - filled), style="dim")
-    right.append(f" {100 * done:3.0f} %{extra} ")
-    gap = width - len(left) - len(right)
-    if gap < 1:
-        left.truncate(max(0, width - len(right) - 1))
-        gap = max(1, width - len(left) - len(right))
-    return Text.assemble(left, " " * gap, right, no_wrap=True, overflow="crop")
-
-
-def state(history: History, look: Look, waiting: str, width: int) -> Text:
-    """One line: whether it runs, the switches, both arms' validation accuracy, who is ahead; shorter if narrow."""
-    frozen = bn_off = False
-    for row in history.interventions:
-        if row.action == "freeze":
-            frozen = bool(row.after)
-        elif row.action == "bn":
-            bn_off = not row.after
-    wide = width >= 105
-    text = Text(" ", no_wrap=True, overflow="crop")
-    told = waiting or history.status
-    text.append(f"{told:<10} ", style="bold" if told != "running" else "")
-    if history.started is not None:
-        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} ")
-        text.append(f"BN {'off' if bn_off else 'on '} " + " " * wide)
-        statistics = "frozen" if frozen else "live  " if wide else "live"
-        text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
-    if history.epochs:
-        last = history.epochs[-1].validation
-        points = 100 * (last.bn.accuracy - last.plain.accuracy)
-        labels = ("With BN", "Without") if width >= 70 else ("BN", "w/o")
-        for label, metrics, colour in zip(labels, (last.bn, last.plain), look.colours, strict=True):
-            text.append(f"{label} ", style=colour)
-            text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
-        if wide:
-            text.append(f"BN {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points")
-    return text
-
-
-def one_line(history: History) -> str:
-    """All there is room for on a tiny terminal."""
-    if not history.epochs:
-        return f"{history.status} step {history.step:,}"
-    last = history.epochs[-1].validation
-    return f"{history.status} {history.step:,} bn {last.bn.accuracy:.4f} plain {last.plain.accuracy:.4f}"
 
 
 def sparkline(values: Sequence[float], width: int, low: float, high: float, ascii_only: bool) -> str:
@@ -133,7 +48,7 @@ def layer_panel(history: History, number: int, look: Look, width: int, height: i
 
 def _append_layer(text: Text, history: History, reading: BatchNormRead, index: int, look: Look, width: int) -> None:
     layer = reading.layers[index]
-    ascii_only = look.marker == "ascii"
+    ascii_only = look.ascii_only
     title = f"BN layer {index + 1} of {len(reading.layers)}, {len(layer.weight)} channels"
     text.append(title.ljust(width - 4)[: width - 4] + "[ ]\n", style="bold")
     cells = max(4, min(len(layer.weight), width - 34))
@@ -142,8 +57,8 @@ def _append_layer(text: Text, history: History, reading: BatchNormRead, index: i
         ("", "batch", layer.batch_mean, layer.running_mean),
         ("variance", "running", layer.running_var, layer.batch_var),
         ("", "batch", layer.batch_var, layer.running_var),
-        ("gamma" if ascii_only else "γ", "", layer.weight, ()),
-        ("beta" if ascii_only else "β", "", layer.bias, ()),
+        (look.text("γ"), "", layer.weight, ()),
+        (look.text("β"), "", layer.bias, ()),
     ]
     for name, which, values, other in rows:
         own = [v for v in values if math.isfinite(v)]
@@ -182,15 +97,16 @@ class ChannelTable(ScrollView):
 
     COLUMNS = ("channel", "running mean", "batch mean", "running var", "batch var", "weight", "bias", "Δ mean", "Δ var")
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self) -> None:
         super().__init__(id="channels")
-        self._look = look
+        self._look = Look()
         self._layer: LayerStatistics | None = None
         self._before: LayerStatistics | None = None
         self._title = "BN layers appear after the first steps"
 
-    def show(self, history: History, number: int) -> None:
+    def show(self, history: History, number: int, look: Look) -> None:
         """Show the newest reading of a layer; Δ is against the last epoch before it."""
+        self._look = look
         reading = history.batch_norm_now
         if reading is None:
             return
@@ -218,8 +134,7 @@ class ChannelTable(ScrollView):
             text = Text("".join(name.rjust(width) for name, width in names), style="dim")
         else:
             text = self._row(top + y - 2)
-        if self._look.marker == "ascii":
-            text.plain = text.plain.replace("Δ", "d")
+        text.plain = self._look.text(text.plain)
         strip = Strip(text.render(self.app.console, end=""))
         return strip.crop_extend(x if y else 0, (x if y else 0) + self.size.width, self.rich_style)
 

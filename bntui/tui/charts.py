@@ -1,0 +1,139 @@
+"""The four charts on the screen, and how a person looks at them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from textual import events
+from textual.containers import Container
+from textual.message import Message
+
+from bntui.history import History
+from bntui.tui.chart import Drawing, draw
+from bntui.tui.figures import AXES, SMOOTHINGS, TITLES, StepAxis, View, figure
+from bntui.tui.look import Look
+from bntui.tui.picture import Picture
+
+
+class ChartView(Picture):
+    """One chart; keeps its picture until it is told to make another."""
+
+    class Inspected(Message):
+        """Somebody clicked where a step lies."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self, name: str) -> None:
+        super().__init__(id=name)
+        self.chart = name
+        self.dirty = True
+        self.built = 0.0
+        """When the picture was made, on the clock of `time.monotonic`."""
+        self._drawing: Drawing | None = None
+        self._axis: StepAxis | None = None
+
+    def rebuild(self, history: History, view: View, look: Look) -> None:
+        """Draw anew from the history."""
+        self.dirty = False
+        self.built = time.monotonic()
+        chart = figure(self.chart, history, view, look)
+        self._axis = StepAxis(history, view.x_axis)
+        self._drawing = draw(
+            chart, *self.size, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light"
+        )
+        self.show(self._drawing.text)
+
+    def on_resize(self) -> None:
+        """Ask for a picture of the new size."""
+        super().on_resize()
+        self.dirty = True
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell which step was clicked at."""
+        x = None if self._drawing is None else self._drawing.x_at(event.x)
+        if x is not None and self._axis is not None:
+            self.post_message(self.Inspected(self._axis.step_at(x)))
+
+
+class Charts(Container):
+    """The four charts, looked at in one way."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(id="grid")
+        self.view = View()
+        self._history = history
+        self._views = {name: ChartView(name) for name in TITLES}
+
+    def compose(self) -> Iterator[ChartView]:
+        """Lay out the charts."""
+        yield from self._views.values()
+
+    def mark(self, *names: str) -> None:
+        """Have these charts, or all, drawn anew when their turn comes."""
+        for name in names or TITLES:
+            self._views[name].dirty = True
+
+    def forget(self) -> None:
+        """Have all drawn anew in other colours."""
+        for view in self._views.values():
+            view.forget()
+        self.mark()
+
+    def draw_next(self, look: Look, in_order: bool) -> bool:
+        """Draw one chart that needs it; return whether others wait.
+
+        Each takes some ten milliseconds, in which no key is answered and the trainer waits too. In order is what a
+        person has asked for; else the one with the oldest picture comes first.
+        """
+        waiting = [view for view in self._views.values() if view.dirty and view.display and all(view.size)]
+        if waiting:
+            first = waiting[0] if in_order else min(waiting, key=lambda view: view.built)
+            first.rebuild(self._history, self.view, look)
+        return len(waiting) > 1
+
+    # What a person asks for; each is an action of the key table
+
+    def cycle(self) -> None:
+        """Show one chart alone, the next, and after the last all of them."""
+        views = list(self._views.values())
+        chosen = next((i for i, view in enumerate(views) if view.has_class("chosen")), -1) + 1
+        for i, view in enumerate(views):
+            view.set_class(i == chosen, "chosen")
+        self.set_class(chosen < len(views), "one")
+        self.mark()
+
+    def log_y(self) -> None:
+        """Switch the losses' y axis."""
+        self.view.log_y = not self.view.log_y
+        self.mark("train-loss", "validation-loss")
+
+    def smoothing(self) -> None:
+        """Take the next smoothing."""
+        self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
+        self.mark("train-loss")
+
+    def x_axis(self) -> None:
+        """Take the next x axis."""
+        self.view.x_axis = AXES[(AXES.index(self.view.x_axis) + 1) % len(AXES)]
+        self.mark()
+
+    def zoom(self) -> None:
+        """Zoom to the recent past, or to everything."""
+        self.view.recent = not self.view.recent
+        self.mark()
+
+    def cursor(self, by: int) -> None:
+        """Move the inspect cursor by a fiftieth of what is shown; nothing happens before the first step."""
+        recent = self._history.recent
+        first, last = recent[0][0] if self.view.recent and recent else 1, self._history.step
+        now = last if self.view.cursor is None else self.view.cursor
+        self.inspect(max(first, now + by * max(1, (last - first) // 50)))
+
+    def inspect(self, step: int) -> None:
+        """Put the inspect cursor on a step."""
+        if self._history.step:
+            self.view.cursor = max(1, min(self._history.step, step))
+            self.mark()

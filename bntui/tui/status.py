@@ -1,0 +1,200 @@
+"""The text around the charts: what runs and how far it is, which arm is ahead, and which keys there are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+from textual import events
+
+from bntui.history import ARMS, History
+from bntui.tui.figures import LABELS
+from bntui.tui.keys import Key, spell
+from bntui.tui.look import Look
+from bntui.tui.machine import Usage
+from bntui.tui.picture import Picture
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as 1:02 or 1:02:03."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def header(history: History, look: Look, width: int, rate: float) -> Text:
+    """One line: data, device and seed at the left, progress at the right."""
+    started = history.started
+    if started is None:
+        loading = history.loading
+        what = "starting" if loading is None else loading.what
+        share = f"  {100 * loading.done / loading.total:.0f} %" if loading is not None and loading.total else ""
+        return Text(f" bntui  {what}{share}", style="bold", no_wrap=True, overflow="crop")
+    data = started.dataset
+    left = Text(" bntui ", style="bold")
+    left.append(
+        f" {data['name']} {data['train_samples']:,}/{data['validation_samples']:,} {look.text('·')} "
+        f"{_device(started.environment)} {look.text('·')} seed {started.config['seed']}",
+        style="not bold",
+    )
+    done = history.step / max(1, started.total_steps)
+    epochs = started.config["epochs"]
+    epoch = min(epochs, history.step // max(1, started.steps_per_epoch) + 1)
+    left_over = started.total_steps - history.step
+    eta = f"  eta {duration(left_over / rate)}" if rate and history.status == "running" else ""
+    samples = f"{rate * started.config['batch_size']:>9,.0f} samples/s" if rate else ""
+    right = Text(f"epoch {epoch}/{epochs}  step {history.step:,} ")
+    # What fits: the speed goes first, then the remaining time, then the bar; the name of the data stays.
+    for extra in (f"{eta} {samples}", eta, ""):
+        cells = min(20, width - len(left) - len(right) - len(extra) - 9)
+        if cells >= 0:
+            break
+    full, rest = ("=", "-") if look.ascii_only else ("━", "─")
+    filled = round(done * max(0, cells))
+    right.append(full * filled, style=look.colours[0])
+    right.append(rest * (max(0, cells) - filled), style="dim")
+    right.append(f" {100 * done:3.0f} %{extra} ")
+    gap = width - len(left) - len(right)
+    if gap < 1:
+        left.truncate(max(0, width - len(right) - 1))
+        gap = max(1, width - len(left) - len(right))
+    return Text.assemble(left, " " * gap, right, no_wrap=True, overflow="crop")
+
+
+def _device(environment: dict[str, object]) -> str:
+    """Return the device, with its name where it is a GPU's: a CPU's is long and says little."""
+    device, name = str(environment["device"]), str(environment.get("device_name", ""))
+    return f"{device} {name.removeprefix('NVIDIA ')}".strip() if device.startswith("cuda") else device
+
+
+def state(history: History, look: Look, waiting: str, width: int, usage: Usage | None = None) -> Text:
+    """One line: whether it runs, the switches, both arms' validation accuracy, who is ahead; shorter if narrow."""
+    frozen = bn_off = False
+    for row in history.interventions:
+        if row.action == "freeze":
+            frozen = bool(row.after)
+        elif row.action == "bn":
+            bn_off = not row.after
+    wide = width >= 105
+    text = Text(" ", no_wrap=True, overflow="crop")
+    told = waiting or history.status
+    text.append(f"{told:<10} ", style="bold" if told != "running" else "")
+    if history.started is not None:
+        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} ")
+        text.append(f"BN {'off' if bn_off else 'on '} " + " " * wide)
+        statistics = "frozen" if frozen else "live  " if wide else "live"
+        text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
+    if history.epochs:
+        last = history.epochs[-1].validation
+        points = 100 * (last.bn.accuracy - last.plain.accuracy)
+        labels = ("With BN", "Without") if width >= 70 else ("BN", "w/o")
+        for label, metrics, colour in zip(labels, (last.bn, last.plain), look.colours, strict=True):
+            text.append(f"{label} ", style=colour)
+            text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
+        if wide:
+            text.append(f"BN {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points")
+    used = "" if usage is None else _usage(usage)
+    if used and len(text) + len(used) + 2 <= width:
+        text.append(" " * (width - len(text) - len(used) - 1))
+        text.append(used, style="dim")
+    return text
+
+
+def _usage(usage: Usage) -> str:
+    """Write what a run takes of the machine, leaving out what is not known."""
+    parts = [f"cpu {usage.cpu:3.0f} %  {usage.memory / 2**20:,.0f} MiB"]
+    if usage.gpu is not None:
+        parts.append(f"gpu {usage.gpu:3.0f} %")
+    if usage.gpu_memory is not None and usage.gpu_memory_total:
+        parts.append(f"{usage.gpu_memory / 2**30:.1f}/{usage.gpu_memory_total / 2**30:.0f} GiB")
+    return "  ".join(parts)
+
+
+def one_line(history: History) -> str:
+    """All there is room for on a tiny terminal."""
+    if not history.epochs:
+        return f"{history.status} step {history.step:,}"
+    last = history.epochs[-1].validation
+    return f"{history.status} {history.step:,} bn {last.bn.accuracy:.4f} plain {last.plain.accuracy:.4f}"
+
+
+def summary(history: History, look: Look, width: int) -> Text:
+    """Both arms' accuracy, which is ahead, and how much earlier it was where the other one got to."""
+    if not history.epochs or width < 44:
+        return Text("")
+    last = history.epochs[-1]
+    text = Text(f"{'accuracy, epoch ' + str(last.epoch):<20}{'train':>8}{'validation':>12}  best\n", style="dim")
+    for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
+        best = history.best.get(arm)
+        text.append(f"{glyph} {LABELS[arm]:<18}", style=colour or "not dim")
+        numbers = f"{getattr(last.train, arm).accuracy:>8.4f}{getattr(last.validation, arm).accuracy:>12.4f}"
+        text.append(numbers, style="bold not dim")
+        text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n", style="not dim")
+    text.append(_lead(history), style="not dim")
+    return text
+
+
+def _lead(history: History) -> str:
+    """Say in a sentence when the arm that leads was as good as the other one ever got."""
+    best = history.best
+    if len(best) < 2 or best["bn"].validation_accuracy == best["plain"].validation_accuracy:
+        return ""
+    leader, other = sorted(ARMS, key=lambda arm: -best[arm].validation_accuracy)
+    goal = best[other]
+    for row in history.epochs:
+        if getattr(row.validation, leader).accuracy >= goal.validation_accuracy:
+            epochs = "epoch" if row.epoch == 1 else "epochs"
+            return (
+                f"{LABELS[leader]} had the best of the other after {row.epoch} {epochs},\n"
+                f"{LABELS[other]} after {goal.epoch}"
+            )
+    return ""
+
+
+def latest(history: History, height: int) -> Text:
+    """Write the newest interventions and alerts, as many as there are lines."""
+    rows = [(i.step, f"{i.action} {_value(i.before)} to {_value(i.after)}") for i in history.interventions[-height:]]
+    rows += [(alert.step, alert.message) for alert in history.alerts[-height:]]
+    text = Text(no_wrap=True, overflow="crop")
+    for step, what in sorted(rows, key=lambda row: row[0])[-height:]:
+        text.append(f"step {step:>9,}  ", style="dim").append(f"{what}\n")
+    return text
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+
+class Hints(Picture):
+    """The line of keys, as many as fit; a click does what the key does."""
+
+    def __init__(self) -> None:
+        super().__init__(id="hints")
+        self._places: list[tuple[int, int, str]] = []
+
+    def show_keys(self, table: Sequence[Key], allowed: Callable[[Key], bool], look: Look, width: int) -> None:
+        """Show the keys of a table; help and quit come last and always."""
+        shown = [key for key in table if key.hint and key.keys and allowed(key)]
+        words = {key.name: f" {spell(key, look.ascii_only).split()[0]} {look.text(key.word)} " for key in shown}
+        room = width - sum(len(words.get(name, "")) for name in ("help", "quit"))
+        text = Text(no_wrap=True, overflow="crop")
+        self._places = []
+        for key in shown:
+            if key.name not in ("help", "quit"):
+                room -= len(words[key.name])
+                if room < 0:
+                    continue
+            start = len(text)
+            label, _, word = words[key.name][1:].partition(" ")
+            text.append(" ").append(label, style="bold").append(f" {word}", style="dim")
+            self._places.append((start, len(text), key.action))
+        self.show(text)
+
+    async def on_click(self, event: events.Click) -> None:
+        """Do what the key under the pointer does."""
+        for start, end, action in self._places:
+            if start <= event.x < end:
+                await self.app.run_action(action)
