@@ -225,7 +225,7 @@ class BntuiApp(App[int]):
         elif isinstance(event, e.Intervened):
             self._changed = self._urgent = True
             self._waiting = ""
-            self._charts.mark()
+            self._charts.mark(first=True)
             self._say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
         elif isinstance(event, e.Alert):
             self._say(f"step {event.step:,}: {event.message}")
@@ -234,7 +234,7 @@ class BntuiApp(App[int]):
             self._tell(event.message)
         elif isinstance(event, e.Restarted):
             self._seen_rate = (0, 0.0)
-            self._charts.mark()
+            self._charts.mark(first=True)
         elif isinstance(event, e.Finished):
             self._waiting = ""
             self._changed = True
@@ -257,7 +257,7 @@ class BntuiApp(App[int]):
         screen.set_class(width < 40 or height < 12, "tiny")
         screen.set_class(width < 120 or height < 24, "small")
         self._urgent = True
-        self._charts.mark()
+        self._charts.mark(first=True)
 
     def _wear(self, theme: str) -> None:
         """Take the colours of a dark or a light background."""
@@ -294,7 +294,7 @@ class BntuiApp(App[int]):
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
         shown = self._switcher.current == "charts" and not self.screen_stack[0].has_class("tiny")
-        self._urgent = shown and self._charts.draw_next(self.look, in_order=self._urgent) and self._urgent
+        self._urgent = shown and self._charts.draw_next(self.look)
 
     def _show_panel(self) -> None:
         """Show the BN layers at the right of the charts and, where there is room below, who is ahead and the latest."""

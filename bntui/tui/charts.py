@@ -71,28 +71,29 @@ class Charts(Container):
         """Lay out the charts."""
         yield from self._views.values()
 
-    def mark(self, *names: str) -> None:
-        """Have these charts, or all, drawn anew when their turn comes."""
+    def mark(self, *names: str, first: bool = False) -> None:
+        """Have these charts, or all, drawn anew when their turn comes; `first` if a person waits for it."""
         for name in names or TITLES:
-            self._views[name].dirty = True
+            view = self._views[name]
+            view.dirty = True
+            if first:
+                view.built = 0.0
 
     def forget(self) -> None:
         """Have all drawn anew in other colours."""
         for view in self._views.values():
             view.forget()
-        self.mark()
+        self.mark(first=True)
 
-    def draw_next(self, look: Look, in_order: bool) -> bool:
-        """Draw one chart that needs it; return whether others wait.
+    def draw_next(self, look: Look) -> bool:
+        """Draw the chart with the oldest picture of those that changed; return whether a person waits for another.
 
-        Each takes some ten milliseconds, in which no key is answered and the trainer waits too. In order is what a
-        person has asked for; else the one with the oldest picture comes first.
+        One takes some ten milliseconds, in which no key is answered and the trainer waits too.
         """
         waiting = [view for view in self._views.values() if view.dirty and view.display and all(view.size)]
         if waiting:
-            first = waiting[0] if in_order else min(waiting, key=lambda view: view.built)
-            first.rebuild(self._history, self.view, look)
-        return len(waiting) > 1
+            min(waiting, key=lambda view: view.built).rebuild(self._history, self.view, look)
+        return any(view.dirty and not view.built for view in waiting)
 
     # What a person asks for; each is an action of the key table
 
@@ -103,27 +104,28 @@ class Charts(Container):
         for i, view in enumerate(views):
             view.set_class(i == chosen, "chosen")
         self.set_class(chosen < len(views), "one")
-        self.mark()
+        self.mark(first=True)
 
     def log_y(self) -> None:
         """Switch the losses' y axis."""
         self.view.log_y = not self.view.log_y
-        self.mark("train-loss", "validation-loss")
+        self.mark("train-loss", "validation-loss", first=True)
 
     def smoothing(self) -> None:
         """Take the next smoothing."""
         self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
-        self.mark("train-loss")
+        self.mark("train-loss", first=True)
+        self.app.notify(f"smoothing {self.view.smoothing or 'off'}", timeout=1.5)
 
     def x_axis(self) -> None:
         """Take the next x axis."""
         self.view.x_axis = AXES[(AXES.index(self.view.x_axis) + 1) % len(AXES)]
-        self.mark()
+        self.mark(first=True)
 
     def zoom(self) -> None:
         """Zoom to the recent past, or to everything."""
         self.view.recent = not self.view.recent
-        self.mark()
+        self.mark(first=True)
 
     def cursor(self, by: int) -> None:
         """Move the inspect cursor by a fiftieth of what is shown; nothing happens before the first step."""
@@ -136,4 +138,4 @@ class Charts(Container):
         """Put the inspect cursor on a step."""
         if self._history.step:
             self.view.cursor = max(1, min(self._history.step, step))
-            self.mark()
+            self.mark(first=True)

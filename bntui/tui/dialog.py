@@ -45,7 +45,7 @@ class Dialog(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="dialog")
         self._text = Picture()
-        self._input = Input(id="dialog-input", select_on_focus=False)
+        self._input = Input(id="dialog-input")
         self._problem = Static(id="dialog-problem")
         self._answers: Sequence[Answer] = ()
         self._closing_keys: tuple[str, ...] = ()
@@ -80,7 +80,6 @@ class Dialog(VerticalScroll, can_focus=False):
         self._open(Text(question, style="bold"))
         self._check = check
         self._input.value = value
-        self._input.cursor_position = len(value)
         self._problem.update("")
         self._input.display = self._problem.display = True
         self._input.focus()

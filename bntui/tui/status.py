@@ -15,6 +15,9 @@ from bntui.tui.look import Look
 from bntui.tui.machine import Usage
 from bntui.tui.picture import Picture
 
+CHANGES = ("learning_rate", "bn", "freeze")
+"""Interventions that the panel lists: those that change the numbers."""
+
 
 def duration(seconds: float) -> str:
     """Write seconds as 1:02 or 1:02:03."""
@@ -136,25 +139,28 @@ def summary(history: History, look: Look, width: int) -> Text:
 
 
 def _lead(history: History) -> str:
-    """Say in a sentence when the arm that leads was as good as the other one ever got."""
+    """Say how much earlier the arm that leads was as good as the other one ever got, if it was."""
     best = history.best
     if len(best) < 2 or best["bn"].validation_accuracy == best["plain"].validation_accuracy:
         return ""
     leader, other = sorted(ARMS, key=lambda arm: -best[arm].validation_accuracy)
     goal = best[other]
     for row in history.epochs:
-        if getattr(row.validation, leader).accuracy >= goal.validation_accuracy:
-            epochs = "epoch" if row.epoch == 1 else "epochs"
+        if row.epoch < goal.epoch and getattr(row.validation, leader).accuracy >= goal.validation_accuracy:
             return (
-                f"{LABELS[leader]} had the best of the other after {row.epoch} {epochs},\n"
-                f"{LABELS[other]} after {goal.epoch}"
+                f"reached {goal.validation_accuracy:.4f}: {LABELS[leader]} at epoch {row.epoch}, "
+                f"{LABELS[other]} at epoch {goal.epoch}"
             )
     return ""
 
 
 def latest(history: History, height: int) -> Text:
     """Write the newest interventions and alerts, as many as there are lines."""
-    rows = [(i.step, f"{i.action} {_value(i.before)} to {_value(i.after)}") for i in history.interventions[-height:]]
+    rows = [
+        (i.step, f"{i.action.replace('_', ' ')} {_value(i.before)} to {_value(i.after)}")
+        for i in history.interventions[-100:]
+        if i.action in CHANGES
+    ]
     rows += [(alert.step, alert.message) for alert in history.alerts[-height:]]
     text = Text(no_wrap=True, overflow="crop")
     for step, what in sorted(rows, key=lambda row: row[0])[-height:]:
