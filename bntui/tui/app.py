@@ -263,10 +263,8 @@ class BntuiApp(App[int]):
         """Take the colours of a dark or a light background."""
         self.look = replace(self.look, theme=theme)
         self.theme = THEMES[theme].name
-        for picture in (self._header, self._state, self._tiny, self._panel, self._hints, self._charts):
-            picture.forget()
+        self._charts.mark(first=True)
         self._urgent = True
-        self.call_after_refresh(self.tick)
 
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""

@@ -79,12 +79,6 @@ class Charts(Container):
             if first:
                 view.built = 0.0
 
-    def forget(self) -> None:
-        """Have all drawn anew in other colours."""
-        for view in self._views.values():
-            view.forget()
-        self.mark(first=True)
-
     def draw_next(self, look: Look) -> bool:
         """Draw the chart with the oldest picture of those that changed; return whether a person waits for another.
 

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from terminal_session import Emulator, TerminalSession
 
 BNTUI = [sys.executable, "-m", "bntui"]
+WARM_UP_MINUTES = 2.0
 ENDLESS = ["--epochs", "100000"]
 TRAINING = r"running.*With BN\s+0\.\d{4}"
 GAP = 0.3
@@ -189,17 +190,15 @@ def resident_mib(pid: int) -> float:
 def memory(options: list[str], minutes: float) -> None:
     with TerminalSession([*BNTUI, *options, *ENDLESS], emulate=False) as s:
         readings = []
-        for share in (1 / 3, 1):
-            while time.monotonic() - s.started < 60 * minutes * share:
+        for end in (min(WARM_UP_MINUTES, minutes / 3), minutes):
+            while time.monotonic() - s.started < 60 * end:
                 s.pump(1)
                 s.raw.clear()
-            readings.append(resident_mib(s.process.pid))
+            readings.append((end, resident_mib(s.process.pid)))
         s.send("\x03")
         s.finish()
-    print(
-        f"memory: {readings[0]:,.1f} MiB after {20 * minutes:g} s, {readings[1]:,.1f} MiB after {60 * minutes:g} s: "
-        f"{readings[1] - readings[0]:+.1f} MiB"
-    )
+    told = ", ".join(f"{mib:,.1f} MiB after {end:g} min" for end, mib in readings)
+    print(f"memory: {told}: {readings[1][1] - readings[0][1]:+.1f} MiB")
 
 
 def main() -> None:
@@ -209,7 +208,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4, help="of each run of it")
     parser.add_argument("--presses", type=int, default=200, help="0 leaves the keys out")
     parser.add_argument("--paints", type=int, default=5)
-    parser.add_argument("--memory-minutes", type=float, default=0.0, help="the last reading; the first is at a third")
+    parser.add_argument(
+        "--memory-minutes", type=float, default=0.0, help="until the last reading, the first is after 2"
+    )
     given = parser.parse_args()
     options = ["--data", "fashion-mnist", "--data-dir", given.data_dir] if given.data_dir else ["--data", "synthetic"]
     with tempfile.TemporaryDirectory() as home:

@@ -331,3 +331,118 @@ def test_a_failed_run_says_why() -> None:
         assert "failed: no memory left" in screen_text(app)
 
     play(script, act)
+
+
+def test_a_click_on_a_chart_puts_the_cursor_there_on_all() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.click("#train-loss", offset=(28, 5))
+        await settle(pilot)
+        step = app._charts.view.cursor
+        assert step is not None and 100 < step < 200
+        assert screen_text(app).count("┊") > 20
+        await pilot.press("right")
+        assert app._charts.view.cursor == step + 5
+        await pilot.click("#train-loss", offset=(1, 5))  # beside the axis
+        assert app._charts.view.cursor == step + 5
+
+    play(Script(*run_events()), act)
+
+
+def test_a_click_on_a_hint_does_what_its_key_does() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        row = screen_text(app).split("\n")[-1]
+        await pilot.click("#hints", offset=(row.index("freeze"), 0))
+        assert script.asked() == [c.Freeze()]
+        await pilot.click("#hints", offset=(row.index("layers"), 0))
+        await settle(pilot)
+        assert "running mean" in screen_text(app)
+
+    play(script, act)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_the_hints_always_end_in_help_and_quit(width: int) -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        row = screen_text(app).split("\n")[-1]
+        assert row.rstrip().endswith("? help  q quit")
+        assert "space pause" in row
+
+    play(Script(*run_events()), act, (width, 24))
+
+
+def test_the_light_theme_is_taken_live() -> None:
+    def backgrounds(app: BntuiApp) -> set[str]:
+        strips = app.screen._compositor.render_strips()
+        return {str(s.style.bgcolor.name) for strip in strips for s in strip if s.style and s.style.bgcolor}
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "#121212" in backgrounds(app)
+        command = next(c for c in app.get_system_commands(app.screen) if c.title == "light theme")
+        command.callback()
+        await pilot.pause(0.2)
+        await settle(pilot)
+        assert "#ffffff" in backgrounds(app)
+        assert "#121212" not in backgrounds(app)
+        colours = {str(s.style.color.name) for strip in app.screen._compositor.render_strips() for s in strip
+                   if s.style and s.style.color}  # fmt: skip
+        assert {"#005fd7", "#d75f00"} <= colours
+        assert not colours & {"#5fafff", "#ff8700"}
+
+    play(Script(*run_events()), act)
+
+
+def test_keys_scroll_the_log_and_the_help() -> None:
+    script = Script(*run_events(), *(e.Alert(300, "bn", "x", f"alert number {i}") for i in range(100)))
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("5")
+        await settle(pilot)
+        assert "alert number 99" in screen_text(app)
+        await pilot.press("home")
+        await pilot.pause()
+        assert "alert number 0" in screen_text(app)
+        await pilot.press("1", "question_mark")
+        await pilot.pause()
+        assert "Escape closes" not in screen_text(app)
+        await pilot.press("end")
+        await pilot.pause()
+        assert "Escape closes" in screen_text(app)
+        await pilot.press("2", "b", "tab")  # what lies below does not hear of it
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "train loss" in screen_text(app)
+        assert script.asked() == []
+
+    play(script, act, (80, 24))
+
+
+def test_a_command_that_is_not_obeyed_at_once_is_said_to_be_on_its_way() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("b")
+        await pilot.pause(0.2)
+        assert "changing…" in screen_text(app)
+        assert "BN on" in screen_text(app)
+        script.waiting = [e.Intervened(300, 4, "bn", True, False)]
+        await settle(pilot)
+        assert "BN off" in screen_text(app)
+        assert "changing" not in screen_text(app)
+
+    play(script, act)
+
+
+def test_what_can_not_be_written_is_said() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        script.problem = "journal.jsonl can't be written (No space left on device); training goes on"
+        await settle(pilot)
+        assert ["No space left" in notice.message for notice in app._notifications] == [True]
+        await pilot.press("5")
+        await settle(pilot)
+        assert "journal.jsonl can't be written" in screen_text(app)
+
+    play(script, act)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -269,6 +270,64 @@ def test_a_signal_saves_and_restores_the_terminal(
         assert exported["status"] == "interrupted"
         assert exported["interventions"][-1]["action"] == "stop"
         assert len(s.lines_after_the_screen()) == 2
+
+
+def test_ctrl_z_goes_to_the_shell_and_fg_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with TerminalSession(shell, env={"PS1": "shell> "}) as s:
+        s.wait("shell>")
+        s.send(" ".join(shlex.quote(word) for word in [*BNTUI, *SMALL, "--run-dir", str(folder)]) + "\n")
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.press("\x1a", r"Stopped(?s:.*)shell>")
+        modes = bytes(s.raw)
+        assert modes.rfind(b"\x1b[?1049l") > modes.rfind(b"\x1b[?1049h")
+        assert modes.rfind(b"\x1b[?25h") > modes.rfind(b"\x1b[?25l")
+        s.press("echo still $((40+2))\n", "still 42")
+        s.send("fg\n")
+        s.wait(lambda text: "train loss" in text and "still 42" not in text and "running" in text)
+        before = s.wait(step_shown)
+        s.wait(lambda text: (step_shown(text) or 0) > before)
+        s.press("b", "BN off")
+        s.press("\x03", r"results in(?s:.*)shell>")
+        s.press("echo code $?\n", "code 130")
+    assert read(folder / "results.json")["status"] == "interrupted"
+
+
+def test_keys_of_the_configuration_file(tmp_path: Path) -> None:
+    (tmp_path / "bntui.toml").write_text('epochs = 100000\n[keys]\npause = "f5 ."\nquit = "Q"\nhelp = ","\n')
+    with app(*SMALL[:-2], "--config", str(tmp_path / "bntui.toml")) as s:
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        assert re.search(r"f5 pause .* Q quit", s.rows[-1])
+        s.press(",", r"f5 \.\s+pause or resume training")
+        s.press(",", lambda text: "pause or resume training" not in text)
+        s.press(".", "paused")
+        s.press("\x1b[15~", "running")
+        s.send("q ")
+        s.press("Q", "Quit\\?")
+        assert "paused" not in s.text
+        s.send("d")
+        assert s.finish() == 0
+        assert_restored(s)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ('pause = "q"', "q is bound to both pause and quit"),
+        ('puase = "f2"', "did you mean pause?"),
+        ('pause = "nokey"', "'nokey' is no key"),
+        ('quit = ""', "quit needs a key"),
+        ("pause = 3", "keys is a table"),
+    ],
+)
+def test_keys_that_cannot_be(keys: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bntui.toml").write_text(f"[keys]\n{keys}\n")
+    with app(*SMALL, "--config", str(tmp_path / "bntui.toml")) as s:
+        assert s.finish() == 2
+        lines = s.lines_after_the_screen()
+        assert len(lines) == 1 and message in lines[0], lines
+        assert b"\x1b" not in s.raw
 
 
 def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
