@@ -1,4 +1,4 @@
-"""Read back the interventions of a run, to apply them again."""
+"""Read back the results of a run, and its interventions, to apply them again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,45 @@ _WITHOUT_EFFECT = ("pause", "resume", "step", "export", "restart")
 """Actions that leave the numbers as they are; a restart is recorded at step 0 of what it begins."""
 
 
+def read_results(path: str, asked_by: str) -> dict[str, Any]:
+    """Return a results file as it was exported; only its schema is known to be this bntui's.
+
+    Parameters
+    ----------
+    path
+        Of the file, or of a run folder that has one.
+    asked_by
+        The option or command and the path it was given, with which a message begins.
+
+    Raises
+    ------
+    UsageError
+        The file can't be read or is not a results file.
+    """
+    wanted = "name a run folder or its results.json"
+    try:
+        file = Path(path)
+        if file.is_dir():
+            file = file / "results.json"
+            if not file.exists():
+                raise UsageError(f"{asked_by}: the folder holds no results.json; name a run folder or a results file")
+        with file.open("rb") as stream:
+            raw = stream.read(SIZE_LIMIT + 1)
+        if len(raw) > SIZE_LIMIT:
+            raise UsageError(f"{asked_by}: larger than 64 MiB; {wanted}")
+        results = json.loads(raw)
+    except OSError as error:
+        raise UsageError(f"{asked_by}: can't be read ({error.strerror or error}); {wanted}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{asked_by}: not a JSON file; {wanted}") from None
+    made_by = str(results.get("schema")) if isinstance(results, dict) else ""
+    if made_by.startswith("bntui.results/") and made_by != "bntui.results/1":
+        raise UsageError(f"{asked_by}: made by a later bntui, in a form this one does not know; update bntui")
+    if made_by != "bntui.results/1" or not isinstance(results, dict):
+        raise UsageError(f"{asked_by}: not a results file of bntui; {wanted}")
+    return results
+
+
 def read_interventions(path: str) -> list[tuple[int, Command]]:
     """Return the interventions recorded in a results.json, or in a run folder that has one, as a schedule.
 
@@ -31,28 +70,9 @@ def read_interventions(path: str) -> list[tuple[int, Command]]:
         The file can't be read or is not a results file.
     """
     option = f"--replay-interventions {path}"
-    file = Path(path)
-    try:
-        if file.is_dir():
-            file = file / "results.json"
-            if not file.exists():
-                raise UsageError(f"{option}: the folder holds no results.json; name a run folder or a results file")
-        with file.open("rb") as stream:
-            raw = stream.read(SIZE_LIMIT + 1)
-        if len(raw) > SIZE_LIMIT:
-            raise UsageError(f"{option}: larger than 64 MiB; name the results.json of a run")
-        results = json.loads(raw)
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{option}: can't be read ({why}); name the results.json of a run") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"{option}: not a JSON file; name the results.json of a run") from None
-    rows = results.get("interventions") if isinstance(results, dict) else None
-    made_by = str(results.get("schema")) if isinstance(results, dict) else ""
-    if made_by.startswith("bntui.results/") and made_by != "bntui.results/1":
-        raise UsageError(f"{option}: made by a later bntui, in a form this one does not know; update bntui")
-    if not isinstance(rows, list) or made_by != "bntui.results/1":
-        raise UsageError(f"{option}: not a results file of bntui; name the results.json of a run")
+    rows = read_results(path, option).get("interventions")
+    if not isinstance(rows, list):
+        raise UsageError(f"{option}: not a results file of bntui; name a run folder or its results.json")
     schedule = []
     for number, row in enumerate(rows, 1):
         try:

@@ -158,7 +158,7 @@ class BntuiApp(App[int]):
         """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
         if self._dialog.is_open and action not in DURING_DIALOG:
             return False
-        return not (isinstance(self.source, Playback) and action in _LIVE_ACTIONS)
+        return not isinstance(self.source, Playback) or action not in _LIVE_ACTIONS
 
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""
@@ -169,7 +169,7 @@ class BntuiApp(App[int]):
         yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
 
     def _allowed(self, key: Key) -> bool:
-        return bool(self.check_action(key.action.partition("(")[0], ()))
+        return not (key.live and isinstance(self.source, Playback))
 
     def _runner(self, action: str) -> Callable[[], Any]:
         async def run() -> None:
@@ -256,6 +256,7 @@ class BntuiApp(App[int]):
         screen = self.screen_stack[0]
         screen.set_class(width < 40 or height < 12, "tiny")
         screen.set_class(width < 120 or height < 24, "small")
+        screen.set_class(height < 18, "low")
         self._urgent = True
         self._charts.mark(first=True)
 

@@ -94,7 +94,8 @@ class Charts(Container):
     def cycle(self) -> None:
         """Show one chart alone, the next, and after the last all of them."""
         views = list(self._views.values())
-        chosen = next((i for i, view in enumerate(views) if view.has_class("chosen")), -1) + 1
+        alone = [i for i, view in enumerate(views) if view.display]
+        chosen = (alone[0] if len(alone) == 1 else -1) + 1
         for i, view in enumerate(views):
             view.set_class(i == chosen, "chosen")
         self.set_class(chosen < len(views), "one")

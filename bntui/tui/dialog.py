@@ -80,7 +80,7 @@ class Dialog(VerticalScroll, can_focus=False):
         self._open(Text(question, style="bold"))
         self._check = check
         self._input.value = value
-        self._problem.update("")
+        self._problem.update("Enter sets it, Escape leaves it as it is.")
         self._input.display = self._problem.display = True
         self._input.focus()
 

@@ -29,7 +29,7 @@ class View:
     """How the charts are looked at; the same for all four."""
 
     log_y: bool = False
-    smoothing: float = 0.8
+    smoothing: float = 0.95
     x_axis: str = "step"
     recent: bool = False
     cursor: int | None = None

@@ -23,8 +23,8 @@ from bntui.events import (
     Stepped,
     from_dict,
 )
+from bntui.replay import read_results
 
-SIZE_LIMIT = 256 << 20
 LINE_LIMIT = 16 << 20
 LINES_AT_ONCE = 2_000
 """Journal lines read in one poll, so that the app stays quick over a long journal."""
@@ -55,7 +55,7 @@ class Playback:
                     raise UsageError(f"replay {path}: the folder holds no journal.jsonl; name a run folder")
                 self._journal = (place / "journal.jsonl").open(encoding="utf-8", errors="replace")
             else:
-                self._events = _events_of(_read_results(place, path))
+                self._events = _events_of(read_results(path, f"replay {path}"))
         except OSError as error:
             raise UsageError(f"replay {path}: can't be read ({error.strerror or error}); name a run folder") from None
 
@@ -93,20 +93,6 @@ class Playback:
                 except (ValueError, RecursionError):
                     continue
         return events
-
-
-def _read_results(place: Path, path: str) -> dict[str, Any]:
-    with place.open("rb") as file:
-        raw = file.read(SIZE_LIMIT + 1)
-    if len(raw) > SIZE_LIMIT:
-        raise UsageError(f"replay {path}: larger than 256 MiB; is it a results file?")
-    try:
-        results = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise UsageError(f"replay {path}: not a JSON file; name a results.json or a run folder") from None
-    if not isinstance(results, dict) or results.get("schema") != "bntui.results/1":
-        raise UsageError(f"replay {path}: not a results file of this bntui; name a results.json or a run folder")
-    return results
 
 
 def _events_of(results: dict[str, Any]) -> list[Event]:

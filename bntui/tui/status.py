@@ -60,7 +60,9 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
     right.append(f" {100 * done:3.0f} %{extra} ")
     gap = width - len(left) - len(right)
     if gap < 1:
-        left.truncate(max(0, width - len(right) - 1))
+        room = width - len(right) - 1
+        # A name cut to a letter or two tells nothing.
+        left.truncate(max(0, room if room > 16 else min(room, len(" bntui"))))
         gap = max(1, width - len(left) - len(right))
     return Text.assemble(left, " " * gap, right, no_wrap=True, overflow="crop")
 
@@ -84,7 +86,7 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     told = waiting or history.status
     text.append(f"{told:<10} ", style="bold" if told != "running" else "")
     if history.started is not None:
-        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} ")
+        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
         text.append(f"BN {'off' if bn_off else 'on '} " + " " * wide)
         statistics = "frozen" if frozen else "live  " if wide else "live"
         text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
@@ -127,14 +129,14 @@ def summary(history: History, look: Look, width: int) -> Text:
     if not history.epochs or width < 44:
         return Text("")
     last = history.epochs[-1]
-    text = Text(f"{'accuracy, epoch ' + str(last.epoch):<20}{'train':>8}{'validation':>12}  best\n", style="dim")
+    text = Text().append(f"{'accuracy, epoch ' + str(last.epoch):<20}{'train':>8}{'validation':>12}  best\n", "dim")
     for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
         best = history.best.get(arm)
-        text.append(f"{glyph} {LABELS[arm]:<18}", style=colour or "not dim")
+        text.append(f"{glyph} {LABELS[arm]:<18}", style=colour)
         numbers = f"{getattr(last.train, arm).accuracy:>8.4f}{getattr(last.validation, arm).accuracy:>12.4f}"
-        text.append(numbers, style="bold not dim")
-        text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n", style="not dim")
-    text.append(_lead(history), style="not dim")
+        text.append(numbers, style="bold")
+        text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n")
+    text.append(_lead(history))
     return text
 
 

@@ -132,7 +132,8 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("?", "pause or resume training")
         s.press("?", lambda text: "pause or resume training" not in text)
 
-        s.press("m", "smoothing 0?.95")
+        s.press("m", "smoothing off")
+        s.press("m", "smoothing 0?.5")
         s.press("t", r"\bepoch$|\bepoch  ")
         s.press("t", r"\bseconds$|\bseconds  ")
         s.send("t" + "yy" + "zz" + LEFT * 3 + RIGHT)
