@@ -61,6 +61,8 @@ class Chart:
     """The legend shows the values at the point nearest to this x."""
     log_y: bool = False
     """Values that are not positive are gaps."""
+    robust: bool = False
+    """Let the few highest values of a linear y axis lie above it, so that they don't press the rest together."""
     x_range: tuple[float, float] | None = None
     """The part to show; all of it by default."""
     empty: str = "…"
@@ -118,7 +120,8 @@ def draw(
         return Drawing(grid.text())
 
     rows = height - 3 if height > 8 else height - 2
-    y_low, y_high, ticks = y_limits(min(seen), max(seen), max(2, rows // 3), chart.log_y)
+    highest = _usual_highest(curves) if chart.robust and not chart.log_y else max(seen)
+    y_low, y_high, ticks = y_limits(min(seen), highest, max(2, rows // 3), chart.log_y)
     longest = max((len(label) for _, label in ticks), default=0)
     left = 1 + (longest if GUTTER < longest <= width // 3 else GUTTER)
     dots = max((DOTS.get(_marker(line, "*", ascii_only), (1, 1)) for line in chart.lines), default=(1, 1))
@@ -263,6 +266,13 @@ def _draw_x_labels(grid: Grid, chart: Chart, axis: Axis, left: int, grey: str, *
         grid.put(row, grid.width - len(name), name, grey)
     for value, string in round_ticks(axis.low, axis.high, max(2, min(axis.cells // 8, 4), axis.cells // 12), 1e9):
         label(value, string, grey)
+
+
+def _usual_highest(curves: Sequence[tuple[Line, list[float], list[float]]]) -> float:
+    """Return the highest value, or, if that is far above them, a value well above 95 % of what is not faint."""
+    values = sorted(v for line, _, y in curves if not line.faint for v in y if math.isfinite(v))
+    usual = values[int(0.95 * (len(values) - 1))]
+    return min(values[-1], usual + (usual - values[0]) / 2) if usual > values[0] else values[-1]
 
 
 def _x_limits(chart: Chart) -> tuple[float, float]:

@@ -61,6 +61,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
         ),
         cursor=None if view.cursor is None else axis.at(view.cursor),
         log_y=view.log_y and name.endswith("loss"),
+        robust=name == "train-loss",
         x_range=x_range,
         empty="appears with the first steps" if name == "train-loss" else f"{name.split('-')[0]} set: after epoch 1",
     )

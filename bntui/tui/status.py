@@ -35,12 +35,11 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
         share = f"  {100 * loading.done / loading.total:.0f} %" if loading is not None and loading.total else ""
         return Text(f" bntui  {what}{share}", style="bold", no_wrap=True, overflow="crop")
     data = started.dataset
-    left = Text(" bntui ", style="bold")
-    left.append(
-        f" {data['name']} {data['train_samples']:,}/{data['validation_samples']:,} {look.text('·')} "
-        f"{_device(started.environment)} {look.text('·')} seed {started.config['seed']}",
-        style="not bold",
-    )
+    parts = [
+        f"{data['name']} {data['train_samples']:,}/{data['validation_samples']:,}",
+        _device(started.environment),
+        f"seed {started.config['seed']}",
+    ]
     done = history.step / max(1, started.total_steps)
     epochs = started.config["epochs"]
     epoch = min(epochs, history.step // max(1, started.steps_per_epoch) + 1)
@@ -50,7 +49,7 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
     right = Text(f"epoch {epoch}/{epochs}  step {history.step:,} ")
     # What fits: the speed goes first, then the remaining time, then the bar; the name of the data stays.
     for extra in (f"{eta} {samples}", eta, ""):
-        cells = min(20, width - len(left) - len(right) - len(extra) - 9)
+        cells = min(20, width - len(_title(parts, look)) - len(right) - len(extra) - 9)
         if cells >= 0:
             break
     full, rest = ("=", "-") if look.ascii_only else ("━", "─")
@@ -58,13 +57,14 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
     right.append(full * filled, style=look.colours[0])
     right.append(rest * (max(0, cells) - filled), style="dim")
     right.append(f" {100 * done:3.0f} %{extra} ")
-    gap = width - len(left) - len(right)
-    if gap < 1:
-        room = width - len(right) - 1
-        # A name cut to a letter or two tells nothing.
-        left.truncate(max(0, room if room > 16 else min(room, len(" bntui"))))
-        gap = max(1, width - len(left) - len(right))
-    return Text.assemble(left, " " * gap, right, no_wrap=True, overflow="crop")
+    while parts and len(_title(parts, look)) + len(right) >= width:
+        parts.pop()
+    left = _title(parts, look)
+    return Text.assemble(left, " " * max(1, width - len(left) - len(right)), right, no_wrap=True, overflow="crop")
+
+
+def _title(parts: Sequence[str], look: Look) -> Text:
+    return Text(" bntui  ", style="bold").append(look.text(" · ").join(parts), style="not bold")
 
 
 def _device(environment: dict[str, object]) -> str:
@@ -129,10 +129,10 @@ def summary(history: History, look: Look, width: int) -> Text:
     if not history.epochs or width < 44:
         return Text("")
     last = history.epochs[-1]
-    text = Text().append(f"{'accuracy, epoch ' + str(last.epoch):<20}{'train':>8}{'validation':>12}  best\n", "dim")
+    text = Text().append(f"{'accuracy, epoch ' + str(last.epoch):<19}{'train':>8}{'validation':>12}  best\n", "dim")
     for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
         best = history.best.get(arm)
-        text.append(f"{glyph} {LABELS[arm]:<18}", style=colour)
+        text.append(f"{glyph} {LABELS[arm]:<17}", style=colour)
         numbers = f"{getattr(last.train, arm).accuracy:>8.4f}{getattr(last.validation, arm).accuracy:>12.4f}"
         text.append(numbers, style="bold")
         text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n")

@@ -291,3 +291,14 @@ def test_draws_do_not_influence_each_other_or_the_terminal():
         again = draw(LOSS, 78, 18).text
     assert first == again and first.spans == again.spans
     assert out.getvalue() == ""
+
+
+def test_a_robust_axis_leaves_out_what_is_far_above_the_rest():
+    y = [50.0, *(1 + (i % 10) / 10 for i in range(200))]
+    assert "40" in "\n".join(rows(one(y)))
+    shown = "\n".join(rows(one(y, robust=True)))
+    assert "40" not in shown and "1.5" in shown
+    assert rows(one(y, robust=True, log_y=True)) == rows(one(y, log_y=True))
+    # A level that was kept for a while is not far above the rest.
+    assert "40" in "\n".join(rows(one([*y, *[45.0] * 50], robust=True)))
+    assert rows(one([2.0] * 9, robust=True)) == rows(one([2.0] * 9))
