@@ -16,22 +16,19 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingsMap
 from textual.containers import Container, Horizontal
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, RichLog
 
-from bntui import control as c
 from bntui import events as e
-from bntui.errors import UsageError
-from bntui.history import History
 from bntui.tui import layers, status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import Charts, ChartView
-from bntui.tui.dialog import Answer, Dialog, scroll
-from bntui.tui.driver import Driver
+from bntui.tui.commands import CommandApp
+from bntui.tui.dialog import scroll
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
 from bntui.tui.look import THEMES, Look
@@ -39,20 +36,16 @@ from bntui.tui.machine import Meter
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
 from bntui.tui.terminal import plain_text
-from bntui.values import learning_rate
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-ANSWER_SECONDS = 0.02
-"""How long a command may take before the screen says that it is on its way: less would only flicker."""
-
 VIEWS = ("charts", "batch-norm", "log")
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
 
-class BntuiApp(App[int]):
+class BntuiApp(CommandApp):
     """The terminal app over a live run or a replay; its return value is the exit code."""
 
     CSS_PATH = "bntui.tcss"
@@ -67,10 +60,7 @@ class BntuiApp(App[int]):
         lines: deque[str] | None = None,
         capture: Capture | None = None,
     ) -> None:
-        super().__init__(driver_class=Driver)
-        self.source = source
-        self.look = look or Look()
-        self.history = History()
+        super().__init__(source, look or Look())
         self.layer = 0
         self._keys = tuple(keys)
         self._bindings = BindingsMap(bindings(self._keys))
@@ -84,9 +74,7 @@ class BntuiApp(App[int]):
         if capture is not None:
             # Where Textual redirects prints to; its own streams would lose them.
             self._capture_stdout, self._capture_stderr = capture.streams()  # type: ignore[assignment]
-        self._waiting = ""
         self._problem = ""
-        self._code: int | None = None
         self._drawn = 0.0
         self._urgent = False
         self._changed = False
@@ -99,7 +87,6 @@ class BntuiApp(App[int]):
         )
         self._charts = Charts(self.history)
         self._hints = status.Hints()
-        self._dialog = Dialog()
         self._switcher = ContentSwitcher(initial="charts", id="views")
         self._channel_table = layers.ChannelTable()
         self._log_view = RichLog(id="log", max_lines=2_000, wrap=True, markup=False)
@@ -164,7 +151,7 @@ class BntuiApp(App[int]):
         """Offer the key table's actions in the command palette."""
         for key in self._keys:
             if self._allowed(key):
-                yield SystemCommand(key.word, self.look.text(key.help), self._runner(key.action))
+                yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
         other = "light" if self.look.theme == "dark" else "dark"
         yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
 
@@ -308,100 +295,7 @@ class BntuiApp(App[int]):
                 text.append("\n\n").append_text(block)
         self._panel.show(text)
 
-    # What a person asks for
-
-    def _send(self, command: c.Command, waiting: str = "changing…") -> None:
-        """Hand a command over, and say so if it is not obeyed at once: an evaluation is finished first."""
-        if self.source.running:
-            self._waiting = waiting
-            self.source.control.send(command)
-            self.set_timer(ANSWER_SECONDS, self._draw_text_if_waiting)
-
-    def _draw_text_if_waiting(self) -> None:
-        if self._waiting:
-            self._draw_text()
-
-    def action_pause(self) -> None:
-        """Pause or resume."""
-        self._send(c.Pause(), "resuming…" if self.history.status == "paused" else "pausing…")
-
-    def action_step(self) -> None:
-        """Do one step."""
-        if self.history.status == "paused":
-            self._send(c.Step())
-
-    def action_batch_norm(self) -> None:
-        """Switch BN off or on."""
-        self._send(c.BatchNorm())
-
-    def action_freeze(self) -> None:
-        """Freeze the statistics or let them move."""
-        self._send(c.Freeze())
-
-    def action_scale_lr(self, factor: float) -> None:
-        """Raise or lower the learning rate."""
-        self._send(c.ScaleLearningRate(factor))
-
-    def action_learning_rate(self) -> None:
-        """Ask for a learning rate, and take only one that a run takes."""
-
-        def check(text: str) -> str:
-            try:
-                rate = float(learning_rate(text))
-            except (ValueError, UsageError) as error:
-                return f"takes {error}"
-            if rate != self.history.lr:
-                self._send(c.LearningRate(rate))
-            return ""
-
-        known = self.source.config.lr if isinstance(self.source, LiveRun) else 0.01
-        now = self.history.lr if self.history.started else known
-        self._dialog.ask_value("Learning rate", f"{now:g}", check)
-
-    def action_restart(self) -> None:
-        """Ask, then begin again."""
-        self._dialog.ask(
-            "Begin again from the first step?",
-            Answer(
-                "y", "yes; the results so far stay in the run folder", lambda: self._send(c.Restart(), "restarting…")
-            ),
-            Answer("n", "no"),
-        )
-
-    def action_export(self) -> None:
-        """Write the results now."""
-        self._send(c.Export(), "saving…")
-        if not isinstance(self.source, LiveRun) or not self.source.running:
-            return
-        where = self.source.recorder.export or self.source.recorder.folder
-        if where is not None:
-            self.notify(f"writing {plain_text(str(where))}", markup=False)
-
-    async def action_quit(self) -> None:
-        """Quit; while training, ask what to save."""
-        if not self.source.running:
-            self.exit(0)
-            return
-
-        def leave(discard: bool) -> None:
-            self.source.discard = discard
-            self._stop_and_leave(0)
-
-        self._dialog.ask(
-            "Training goes on. Quit?",
-            Answer("s", "stop, save and quit", lambda: leave(discard=False)),
-            Answer("d", "quit without saving results", lambda: leave(discard=True)),
-            Answer("c", "cancel"),
-        )
-
-    def action_interrupt(self) -> None:
-        """Stop, save and leave with the code of an interrupted program."""
-        self._stop_and_leave(130)
-
-    def _stop_and_leave(self, code: int) -> None:
-        self._code = code
-        self._waiting = "saving…"
-        self.source.stop()
+    # How a person looks at it
 
     def action_view(self, name: str) -> None:
         """Show a view, its charts at first as they were."""
