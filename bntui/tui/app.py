@@ -242,7 +242,8 @@ class BntuiApp(CommandApp):
         width, height = size
         screen = self.screen_stack[0]
         screen.set_class(width < 40 or height < 12, "tiny")
-        screen.set_class(width < 120 or height < 24, "small")
+        screen.set_class(width < 140 or height < 24, "narrow")
+        screen.set_class(width < 100 or height < 24, "small")
         screen.set_class(height < 18, "low")
         self._urgent = True
         self._charts.mark(first=True)

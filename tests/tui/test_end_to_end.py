@@ -295,6 +295,19 @@ def test_ctrl_z_goes_to_the_shell_and_fg_comes_back(tmp_path: Path) -> None:
     assert read(folder / "results.json")["status"] == "interrupted"
 
 
+def test_ctrl_l_repaints_what_another_program_drew_over(tmp_path: Path) -> None:
+    with app(*SMALL) as s:
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.press(" ", "paused")
+        s.wait(lambda text: "after epoch 1" not in text and "appears with" not in text)
+        # As `wall` does: to the terminal itself, past all that captures.
+        os.write(s._slave, b"\x1b[H" + b"\r\n".join(b"#" * 60 for _ in range(20)))
+        s.wait(lambda text: text.count("#") > 1000)
+        s.press("\x0c", lambda text: "#" not in text and "train loss" in text and "bntui" in text.split("\n")[0])
+        assert quit_and_save(s) == 0
+        assert_restored(s)
+
+
 def test_keys_of_the_configuration_file(tmp_path: Path) -> None:
     (tmp_path / "bntui.toml").write_text('epochs = 100000\n[keys]\npause = "f5 ."\nquit = "Q"\nhelp = ","\n')
     with app(*SMALL[:-2], "--config", str(tmp_path / "bntui.toml")) as s:

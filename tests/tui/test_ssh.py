@@ -73,9 +73,9 @@ def command(*options: str) -> str:
 
 def test_over_ssh_it_has_the_clients_size_and_outlives_the_client(ssh: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with TerminalSession([*ssh, command("--run-dir", str(folder))], size=(130, 40)) as s:
+    with TerminalSession([*ssh, command("--run-dir", str(folder))], size=(150, 40)) as s:
         s.wait(r"running.*With BN\s+0\.\d{4}")
-        assert max(len(row) for row in s.rows) > 120
+        assert max(len(row) for row in s.rows) > 140
         assert "BN layer 1 of 2" in s.text
         s.press("?", "pause or resume training")
         s.press("\x1b", lambda text: "pause or resume training" not in text)
