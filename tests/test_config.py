@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bntui.cli import build_parser
-from bntui.config import RunConfig, build_config, flag_of
+from bntui.config import RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import UsageError
 
 
@@ -55,7 +55,7 @@ def test_the_message_names_the_option_the_value_and_what_is_allowed() -> None:
 def test_command_line_wins_over_file_over_preset_over_default(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('preset = "lab"\nbatch-size = 64\nlr = 0.5\nhidden = [16, 8]\n')
-    config = build_config({"lr": "0.25"}, str(file))
+    config = build_config({**read_config_file(str(file))[0], "lr": "0.25"})
     assert (config.lr, config.batch_size, config.hidden, config.weights) == (0.25, 64, (16, 8), "independent")
 
 
