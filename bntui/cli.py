@@ -16,6 +16,7 @@ from typing import NoReturn, TextIO
 from bntui import __version__
 from bntui.config import OUTPUT, PRESETS, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
+from bntui.values import integer
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
 of memory; 5 results could not be written; 1 anything unexpected; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM
@@ -38,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="bntui",
         description="A batch-norm laboratory: train two networks that differ only in batch normalization.",
         epilog=_EXIT_CODES,
-        usage="bntui [options]\n       bntui --headless [options]\n       bntui replay RESULTS|RUN_DIR",
+        usage="bntui [options]\n       bntui --headless [options]\n       bntui replay RESULTS|RUN_DIR\n"
+        "       bntui explain [--data-file F]",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"bntui {__version__}")
@@ -80,6 +82,35 @@ def build_replay_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def build_explain_parser() -> argparse.ArgumentParser:
+    """Return the parser of `bntui explain`."""
+    parser = _Parser(
+        prog="bntui explain", allow_abbrev=False,
+        description="The batch-norm transform, forward and backward, in train and in eval mode, step by step.",
+    )  # fmt: skip
+    parser.add_argument("--data-file", metavar="F", help="CSV, a row a sample (default: an example of 4 × 3)")
+    parser.add_argument("--layers", metavar="N", default="3", help="of batch norm and ReLU, 1 to 99 (default: 3)")
+    parser.add_argument("--bn-eps", metavar="E", default="1e-05", help="added to the variance (default: 1e-05)")
+    parser.add_argument("--bn-momentum", metavar="M", default="0.1", help="of the running statistics (default: 0.1)")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    return parser
+
+
+def _explain(words: Sequence[str]) -> int:
+    given = build_explain_parser().parse_args(words)
+    # The options are those of a run, and so is what they take.
+    config = build_config({"bn_eps": given.bn_eps, "bn_momentum": given.bn_momentum})
+    if isinstance(config.bn_momentum, str):
+        raise UsageError("--bn-momentum cumulative: a single batch has no average; take a number")
+    try:
+        layers = integer(1, 99)(given.layers)
+    except ValueError as error:
+        raise UsageError(f"--layers takes {error}, not {given.layers!r}") from None
+    from bntui.explain import run_explain
+
+    return run_explain(given.data_file, layers, config.bn_eps, config.bn_momentum)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `--help` and `--version` raise SystemExit(0)."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
@@ -88,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
         try:
+            if words[:1] == ["explain"]:
+                return _explain(words[1:])
             replay = words[:1] == ["replay"]
             given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
         except SystemExit:

@@ -64,7 +64,9 @@ class RunConfig:
     lr: float = _option(0.01, "X", values.learning_rate, "training", "learning rate")
     optimizer: str = _option("adam", "NAME", values.optimizer, "training", "adam, sgd or sgd:MOMENTUM")
     seed: int = _option(1, "N", values.integer(0, 2**63 - 1), "training", "seed of everything random")
-    hidden: tuple[int, ...] = _option((32, 32), "W,W,...", values.widths, "network", "widths of the hidden layers")
+    hidden: tuple[int, ...] = _option(
+        (32, 32), "W,W,...", values.widths, "network", "widths of the hidden layers; WxN is N layers of width W"
+    )
     activation: str = _option("relu", "NAME", values.one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
     init: str = _option("default", "NAME", values.init, "network", "weights: default, xavier, kaiming or normal:STD")
     dropout: float = _option(0.0, "P", values.share, "network", "dropout after each activation")

@@ -59,13 +59,15 @@ def one_of(*names: str) -> Parse:
 
 
 def widths(text: str) -> tuple[int, ...]:
-    """Parse layer widths: `32,32`."""
-    wanted = "one to 256 layer widths from 1 to 65,536, such as 32,32"
-    parts = text.split(",")
-    if len(parts) > 256:
-        raise ValueError(wanted)
+    """Parse layer widths: `32,32`, or `64x8` for eight layers of 64."""
+    wanted = "one to 256 layer widths from 1 to 65,536, such as 32,32 or 64x8"
+    widths: tuple[int, ...] = ()
     try:
-        widths = tuple(integer(1, 65_536)(part) for part in parts)
+        for part in text.split(","):
+            width, times, count = part.partition("x")
+            widths += (integer(1, 65_536)(width),) * (integer(1, 256)(count) if times else 1)
+            if len(widths) > 256:
+                raise ValueError
     except ValueError:
         raise ValueError(wanted) from None
     if sum(a * b for a, b in zip((784, *widths), (*widths, 10), strict=True)) > 1_000_000_000:

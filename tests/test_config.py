@@ -77,3 +77,10 @@ def test_every_option_is_in_the_help_with_its_default() -> None:
         assert flag_of(option.name) in text
     assert "learning rate (default: 0.01)" in text
     assert "(default: 32,32)" in text
+
+
+def test_a_width_may_be_repeated() -> None:
+    assert RunConfig(hidden="64x3,8").hidden == (64, 64, 64, 8)  # type: ignore[arg-type]
+    for text in ("64x0", "64x", "x3", "64x257", "64x200,64x57", "64x2x2"):
+        with pytest.raises(UsageError, match="such as 32,32 or 64x8"):
+            RunConfig(hidden=text)  # type: ignore[arg-type]
