@@ -67,8 +67,6 @@ class RunConfig:
     hidden: tuple[int, ...] = _option(
         (32, 32), "W,W,...", values.widths, "network", "widths of the hidden layers; WxN is N layers of width W"
     )
-        (32, 32), "W,W,...", values.widths, "network", "widths of the hidden layers; WxN is N layers of width W"
-    )
     activation: str = _option("relu", "NAME", values.one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
     init: str = _option("default", "NAME", values.init, "network", "weights: default, xavier, kaiming or normal:STD")
     dropout: float = _option(0.0, "P", values.share, "network", "dropout after each activation")

@@ -103,7 +103,6 @@ def test_a_bad_option_is_one_line(words: list[str], capsys: pytest.CaptureFixtur
 
 def test_it_needs_no_torch_and_keeps_to_ascii_where_it_must() -> None:
     code = "import sys; from bntui.cli import main; main(['explain']); assert 'torch' not in sys.modules"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, env={"PYTHONIOENCODING": "ascii"}, check=True
-    )
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=ascii_only, check=True)
     assert done.stdout.isascii() and b"\\u" not in done.stdout and b"sqrt(s^2 + eps)" in done.stdout
