@@ -83,6 +83,8 @@ class Control:
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
         self.watching = False
         """True while somebody looks at the BN layers, which are then read within epochs too; changes no number."""
+        self.watching_flow = False
+        """The same of what flows through the layers."""
 
     def send(self, command: Command) -> None:
         """Hand a command over; returns at once."""

@@ -114,6 +114,39 @@ class BatchNormRead:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerFlow:
+    """What flows through one linear layer, and the activation after it, in one training step; NaN for what it lacks."""
+
+    layer: str
+    weight_gradient: float
+    """L2 norm of the gradient by the weights."""
+    input_gradient: float
+    """L2 norm of the gradient by the layer's input."""
+    percentiles: tuple[float, ...]
+    """15th, 50th and 85th percentile of the input to the activation; empty for the last layer, which has none."""
+    inactive: float
+    """Share of ReLU units that are 0 for the whole batch, or of sigmoid or tanh outputs within 0.05 of a limit."""
+
+
+def gradient_ratio(layers: tuple[LayerFlow, ...]) -> float:
+    """Return the norm of the first layer's weight gradient over the last's; NaN where there is none."""
+    if not layers or not layers[-1].weight_gradient:
+        return math.nan
+    return layers[0].weight_gradient / layers[-1].weight_gradient
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRead:
+    """What flowed through the layers of both arms in the step that ends at `step`; `live` as in `BatchNormRead`."""
+
+    epoch: int
+    step: int
+    bn: tuple[LayerFlow, ...]
+    plain: tuple[LayerFlow, ...]
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Training waits after `step`."""
 
@@ -176,7 +209,7 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Loading | Notice | Started | Stepped | EpochEnded | BatchNormRead | Paused | Resumed | Intervened | Alert
+    Loading | Notice | Started | Stepped | EpochEnded | BatchNormRead | FlowRead | Paused | Resumed | Intervened | Alert
     | Restarted | Hashed | Finished
 )  # fmt: skip
 Emit: TypeAlias = Callable[[Event], None]

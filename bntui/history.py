@@ -14,6 +14,7 @@ from bntui.events import (
     EpochEnded,
     Event,
     Finished,
+    FlowRead,
     Hashed,
     Intervened,
     Loading,
@@ -30,6 +31,8 @@ MAX_POINTS = 2_000
 MAX_EPOCHS = 4_096
 MAX_ALERTS = 1_000
 MAX_BATCH_NORM_NUMBERS = 500_000
+MAX_FLOW_NUMBERS = 100_000
+MAX_FLOWS = 512
 
 
 class Series:
@@ -103,6 +106,10 @@ class History:
     batch_norm: list[BatchNormRead] = field(default_factory=list)
     """Readings at evenly spaced epochs and the last, at most `MAX_BATCH_NORM_NUMBERS` numbers in all."""
     batch_norm_now: BatchNormRead | None = None
+    flow: list[FlowRead] = field(default_factory=list)
+    """As `batch_norm`, of what flowed through the layers."""
+    flow_recent: deque[FlowRead] = field(default_factory=lambda: deque(maxlen=MAX_FLOWS))
+    """The newest readings, those within epochs too."""
     recent: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
     """The newest steps, each with its loss in `bn` and `plain`."""
     best: dict[str, Best] = field(default_factory=dict)
@@ -121,6 +128,7 @@ class History:
     """`loading`, `running` or `paused`, then `completed`, `interrupted` or `failed`."""
     _epoch_stride: int = 1
     _batch_norm_stride: int = 1
+    _flow_stride: int = 1
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -139,6 +147,12 @@ class History:
             numbers = sum(6 * len(layer.weight) for layer in event.layers)
             limit = max(2, min(MAX_EPOCHS, MAX_BATCH_NORM_NUMBERS // max(1, numbers)))
             self._batch_norm_stride = _append_thinned(self.batch_norm, event, self._batch_norm_stride, limit)
+        elif isinstance(event, FlowRead):
+            self.flow_recent.append(event)
+            if not event.live:
+                numbers = 6 * (len(event.bn) + len(event.plain))
+                limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
+                self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
         elif isinstance(event, Intervened):
             self.interventions.append(event)
             if event.action == "learning_rate" and isinstance(event.after, float):

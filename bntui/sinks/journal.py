@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bntui.events import BatchNormRead, Event, Finished, Loading, Restarted, Stepped, to_dict
+from bntui.events import BatchNormRead, Event, Finished, FlowRead, Loading, Restarted, Stepped, to_dict
 
 DENSE = 2_048
 """Lines' worth of losses before the width of a mean doubles: a run of any length has a journal of bounded size."""
@@ -23,7 +23,7 @@ class Journal:
 
     def write(self, event: Event) -> None:
         """Append an event. Raises OSError when the file can't be written."""
-        if isinstance(event, Loading) or (isinstance(event, BatchNormRead) and event.live):
+        if isinstance(event, Loading) or (isinstance(event, BatchNormRead | FlowRead) and event.live):
             return
         if isinstance(event, Stepped) and event.width == 1:
             for condensed in self._condense(event):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bntui import __version__
-from bntui.events import finite
+from bntui.events import finite, gradient_ratio
 from bntui.history import ARMS, History
 
 SCHEMA = "bntui.results/1"
@@ -81,6 +81,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
                 }
                 for name, features in started.layers.items()
             ],
+            "flow": history.flow,
             "interventions": [
                 {"step": i.step, "epoch": i.epoch, "action": i.action, "from": i.before, "to": i.after}
                 for i in history.interventions
@@ -104,6 +105,7 @@ def _summary(history: History) -> dict[str, Any]:
     assert started is not None
     last = history.epochs[-1] if history.epochs else None
     rate = history.step / history.train_seconds if history.train_seconds > 0 else None
+    flow = history.flow[-1] if history.flow else None
     return {
         "final": {
             arm: None
@@ -122,4 +124,5 @@ def _summary(history: History) -> dict[str, Any]:
         "samples_per_second": None if rate is None else rate * started.config["batch_size"],
         "wall_seconds": history.wall_seconds,
         "diverged": history.diverged,
+        "gradient_ratio": {arm: gradient_ratio(getattr(flow, arm)) if flow else None for arm in ARMS},
     }

@@ -45,6 +45,8 @@ class LinearLayer:
         self.weight_transposed = self.weight.t()
         self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
         self.first = first
+        self.looking = False
+        """Keep the gradient by the input, of the first layer too, for who looks at it after the step."""
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
@@ -55,6 +57,8 @@ class LinearLayer:
         """As `Layer.backward`; the first layer leaves out the gradient by the images, which nobody asks for."""
         torch.mm(d.t(), self.input, out=self.weight_gradient)
         torch.sum(d, 0, out=self.bias_gradient)
+        if self.looking:
+            self.input_gradient = torch.mm(d, self.weight)
         return d if self.first else torch.mm(d, self.weight)
 
 
@@ -111,10 +115,15 @@ class ActivationLayer:
     def __init__(self, module: nn.Module) -> None:
         forward, self.gradient, self.needs_output = _ACTIVATIONS[type(module)]
         self.function: Callable[[Tensor], Tensor] = forward
+        self.kind = type(module)
+        self.looking = False
+        """Keep input and output for who looks at them after the step."""
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
         y = self.function(x)
+        if self.looking:
+            self.input, self.output = x, y
         self.kept = y if self.needs_output else x
         return y
 

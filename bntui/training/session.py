@@ -13,7 +13,7 @@ from bntui import control as c
 from bntui import events as e
 from bntui.config import RunConfig
 from bntui.errors import Interrupted
-from bntui.training import data, devices, models, probes
+from bntui.training import alerts, data, devices, models, probes
 from bntui.training.order import DataOrder, batches
 from bntui.training.step import Trainer, evaluate, state_sha256
 from bntui.training.stopwatch import Stopwatch
@@ -110,6 +110,8 @@ class _Session:
         self.step, self.epoch = 0, 1
         self.losses: list[torch.Tensor] = []
         self.finite = {"bn": True, "plain": True}
+        self.alerted: set[tuple[str, str]] = set()
+        self.look_next = False
         self.watch = Stopwatch()
         self.emitted = self.watched = time.perf_counter()
 
@@ -151,15 +153,23 @@ class _Session:
         train_seconds = self.watch.seconds()
         self.watch.start()
         order = self.order.next_epoch(len(self.dataset.train))
+        last = min(self.last_step, self.epoch * self.steps_per_epoch)
         for x, y in batches(self.dataset.train, order, self.config.batch_size):
             self._obey_commands()
+            looking = self.look_next or self.step + 1 == last
+            if looking:
+                self.trainer.look(True)
             self.losses += self.trainer.step(x, y)
             self.step += 1
+            if looking:
+                self._read_flow(live=self.step != last)
             if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
                 self._flush()
-                if self.control.watching and (self.paused or self.emitted - self.watched >= WATCH_SECONDS):
+                if self.paused or self.emitted - self.watched >= WATCH_SECONDS:
                     self.watched = self.emitted
-                    self.emit(self._read_batch_norm(live=True))
+                    self.look_next = self.control.watching_flow
+                    if self.control.watching:
+                        self.emit(self._read_batch_norm(live=True))
             if self.step >= self.last_step:
                 break
         self._flush()
@@ -179,6 +189,17 @@ class _Session:
         seconds = time.perf_counter() - begun
         self.emit(e.EpochEnded(self.epoch, self.step, self.lr, train_seconds, seconds, train, validation))
         self.emit(self._read_batch_norm(live=False))
+
+    def _read_flow(self, live: bool) -> None:
+        self.look_next = False
+        flows = {arm: probes.read_flow(layers) for arm, layers in self.trainer.layers.items()}
+        self.trainer.look(False)
+        self.emit(e.FlowRead(self.epoch, self.step, flows["bn"], flows["plain"], live))
+        for arm, layers in flows.items():
+            for kind, message in alerts.of_flow(arm, layers):
+                if (arm, kind) not in self.alerted:
+                    self.alerted.add((arm, kind))
+                    self.emit(e.Alert(self.step, arm, kind, message))
 
     def _read_batch_norm(self, live: bool) -> e.BatchNormRead:
         layers = probes.read_batch_norm(self.trainer.batch_norm_layers)

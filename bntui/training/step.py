@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bntui.config import RunConfig
 from bntui.events import Metrics, Split
 from bntui.training.data import Samples, to_input
-from bntui.training.layers import BatchNormLayer, build_layer, cross_entropy
+from bntui.training.layers import ActivationLayer, BatchNormLayer, LinearLayer, build_layer, cross_entropy
 from bntui.training.models import Pair
 from bntui.training.optimizers import FlatParameters, build_optimizer
 
@@ -68,6 +68,15 @@ class Trainer:
     def batch_norm_layers(self) -> list[BatchNormLayer]:
         """The BN layers of the `bn` arm, from the input on."""
         return [layer for layer in self.layers["bn"] if isinstance(layer, BatchNormLayer)]
+
+    def look(self, on: bool) -> None:
+        """Keep, or no longer, what `probes.read_flow` reads after a step; changes no number."""
+        for program in self._programs:
+            for layer in program:
+                if isinstance(layer, LinearLayer | ActivationLayer):
+                    layer.looking = on
+                    if not on:
+                        vars(layer).update(dict.fromkeys(("input_gradient", "output")))
 
     def switch_batch_norm(self, on: bool) -> None:
         """Switch the BN layers on or off; while off, γ and β are not trained."""

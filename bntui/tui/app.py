@@ -29,6 +29,8 @@ from bntui.tui.capture import Capture
 from bntui.tui.charts import Charts, ChartView
 from bntui.tui.commands import CommandApp
 from bntui.tui.dialog import scroll
+from bntui.tui.figures import TITLES, View, figure
+from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
 from bntui.tui.look import THEMES, Look
@@ -41,7 +43,7 @@ TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-VIEWS = ("charts", "batch-norm", "log")
+VIEWS = ("charts", "batch-norm", "flow", "log")
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
 
@@ -61,7 +63,6 @@ class BntuiApp(CommandApp):
         capture: Capture | None = None,
     ) -> None:
         super().__init__(source, look or Look())
-        self.layer = 0
         self._keys = tuple(keys)
         self._bindings = BindingsMap(bindings(self._keys))
         # Where Textual tells of an error in the app itself: the terminal, not what is captured.
@@ -85,7 +86,10 @@ class BntuiApp(CommandApp):
         self._header, self._state, self._tiny, self._panel = (
             Picture(id=name) for name in ("header", "state", "tiny", "panel")
         )
-        self._charts = Charts(self.history)
+        view = View()
+        self._charts = Charts("grid", TITLES, figure, self.history, view)
+        self._flow = Charts("flow-grid", FLOW_TITLES, flow_figure, self.history, view)
+        self._flow_summary = Picture(id="flow-summary")
         self._hints = status.Hints()
         self._switcher = ContentSwitcher(initial="charts", id="views")
         self._channel_table = layers.ChannelTable()
@@ -102,6 +106,9 @@ class BntuiApp(CommandApp):
                 yield self._panel
             with Container(id="batch-norm"):
                 yield self._channel_table
+            with Container(id="flow"):
+                yield self._flow
+                yield self._flow_summary
             yield self._log_view
         yield self._state
         yield self._hints
@@ -130,7 +137,7 @@ class BntuiApp(CommandApp):
         """Leave all keys to a dialog that is open, and those that scroll to the view."""
         if self._dialog.is_open:
             self._dialog.take(event)
-        elif self._switcher.current != "charts":
+        elif self._switcher.current in ("log", "batch-norm"):
             scroll(self._log_view if self._switcher.current == "log" else self._channel_table, event.key)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -207,6 +214,8 @@ class BntuiApp(CommandApp):
                 self._seen_rate = (event.step, event.seconds)
         elif isinstance(event, e.EpochEnded):
             self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
+        elif isinstance(event, e.FlowRead):
+            self._flow.mark()
         elif isinstance(event, e.Paused | e.Resumed):
             self._changed = True
         elif isinstance(event, e.Intervened):
@@ -247,13 +256,20 @@ class BntuiApp(CommandApp):
         screen.set_class(height < 18, "low")
         self._urgent = True
         self._charts.mark(first=True)
+        self._flow.mark(first=True)
 
     def _wear(self, theme: str) -> None:
         """Take the colours of a dark or a light background."""
         self.look = replace(self.look, theme=theme)
         self.theme = THEMES[theme].name
         self._charts.mark(first=True)
+        self._flow.mark(first=True)
         self._urgent = True
+
+    @property
+    def _charts_shown(self) -> Charts:
+        """The four charts that are shown, or were before a view without charts."""
+        return self._flow if self._switcher.current == "flow" else self._charts
 
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
@@ -272,23 +288,26 @@ class BntuiApp(CommandApp):
         self._hints.show_keys(self._keys, self._allowed, self.look, width)
         current = self._switcher.current
         self.source.control.watching = current in ("charts", "batch-norm")
+        self.source.control.watching_flow = current == "flow"
         if current == "charts":
             self._show_panel()
         elif current == "batch-norm":
-            self._channel_table.show(self.history, self.layer, self.look)
+            self._channel_table.show(self.history, self._charts.view.layer, self.look)
+        elif current == "flow":
+            self._flow_summary.show(flow_summary(self.history, self.look, width))
 
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
-        shown = self._switcher.current == "charts" and not self.screen_stack[0].has_class("tiny")
-        self._urgent = shown and self._charts.draw_next(self.look)
+        shown = self._switcher.current in ("charts", "flow") and not self.screen_stack[0].has_class("tiny")
+        self._urgent = shown and self._charts_shown.draw_next(self.look)
 
     def _show_panel(self) -> None:
         """Show the BN layers at the right of the charts and, where there is room below, who is ahead and the latest."""
         width, height = self._panel.size.width, self._switcher.size.height
         if width <= 0:
             return
-        text = layers.layer_panel(self.history, self.layer, self.look, width, height)
+        text = layers.layer_panel(self.history, self._charts.view.layer, self.look, width, height)
         for part in (status.summary(self.history, self.look, width), None):
             left = height - text.plain.count("\n") - 2
             block = status.latest(self.history, min(left, 8)) if part is None and left > 0 else part
@@ -310,12 +329,17 @@ class BntuiApp(CommandApp):
 
     def action_layer(self, by: int) -> None:
         """Choose a BN layer."""
-        self.layer += by
+        self._charts.view.layer += by
+        self._flow.mark("activations", first=True)
+        self._urgent = True
         self._draw_text()
 
     def action_chart(self, name: str, *arguments: object) -> None:
         """Look at the charts in another way: a method of `Charts`."""
-        getattr(self._charts, name)(*arguments)
+        getattr(self._charts_shown, name)(*arguments)
+        for charts in (self._charts, self._flow):
+            if charts is not self._charts_shown:
+                charts.mark(first=True)
         self._urgent = True
         self._draw_chart()
 

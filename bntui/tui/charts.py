@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from textual import events
 from textual.containers import Container
 from textual.message import Message
 
 from bntui.history import History
-from bntui.tui.chart import Drawing, draw
-from bntui.tui.figures import AXES, SMOOTHINGS, TITLES, StepAxis, View, figure
+from bntui.tui.chart import Chart, Drawing, draw
+from bntui.tui.figures import AXES, SMOOTHINGS, StepAxis, View
 from bntui.tui.look import Look
 from bntui.tui.picture import Picture
+
+Figure: TypeAlias = Callable[[str, History, View, Look], Chart]
+"""Makes the chart of a name from the history."""
 
 
 class ChartView(Picture):
@@ -26,9 +30,10 @@ class ChartView(Picture):
             super().__init__()
             self.step = step
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, figure: Figure) -> None:
         super().__init__(id=name)
         self.chart = name
+        self._figure = figure
         self.dirty = True
         self.built = 0.0
         """When the picture was made, on the clock of `time.monotonic`."""
@@ -39,8 +44,8 @@ class ChartView(Picture):
         """Draw anew from the history."""
         self.dirty = False
         self.built = time.monotonic()
-        chart = figure(self.chart, history, view, look)
-        self._axis = StepAxis(history, view.x_axis)
+        chart = self._figure(self.chart, history, view, look)
+        self._axis = StepAxis(history, view.x_axis) if chart.x_label == view.x_axis else None
         self._drawing = draw(
             chart, *self.size, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light"
         )
@@ -59,13 +64,13 @@ class ChartView(Picture):
 
 
 class Charts(Container):
-    """The four charts, looked at in one way."""
+    """Four charts, looked at in one way."""
 
-    def __init__(self, history: History) -> None:
-        super().__init__(id="grid")
-        self.view = View()
+    def __init__(self, name: str, titles: Iterable[str], figure: Figure, history: History, view: View) -> None:
+        super().__init__(id=name, classes="grid")
+        self.view = view
         self._history = history
-        self._views = {name: ChartView(name) for name in TITLES}
+        self._views = {title: ChartView(title, figure) for title in titles}
 
     def compose(self) -> Iterator[ChartView]:
         """Lay out the charts."""
@@ -73,7 +78,7 @@ class Charts(Container):
 
     def mark(self, *names: str, first: bool = False) -> None:
         """Have these charts, or all, drawn anew when their turn comes; `first` if a person waits for it."""
-        for name in names or TITLES:
+        for name in names or self._views:
             view = self._views[name]
             view.dirty = True
             if first:
@@ -104,12 +109,12 @@ class Charts(Container):
     def log_y(self) -> None:
         """Switch the losses' y axis."""
         self.view.log_y = not self.view.log_y
-        self.mark("train-loss", "validation-loss", first=True)
+        self.mark(first=True)
 
     def smoothing(self) -> None:
         """Take the next smoothing."""
         self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
-        self.mark("train-loss", first=True)
+        self.mark(first=True)
         self.app.notify(f"smoothing {self.view.smoothing or 'off'}", timeout=1.5)
 
     def x_axis(self) -> None:

@@ -34,6 +34,8 @@ class View:
     recent: bool = False
     cursor: int | None = None
     """Step under the inspect cursor."""
+    layer: int = 0
+    """Which layer the views of one layer show, counted on beyond the last."""
 
 
 def figure(name: str, history: History, view: View, look: Look) -> Chart:

@@ -42,6 +42,7 @@ KEYS = (
     Key("export", "export", ("x",), "export", "write the results now", hint=True),
     Key("charts", "view('charts')", ("1",), "charts", "the four charts", hint=True, live=False),
     Key("batch-norm", "view('batch-norm')", ("2",), "layers", "every BN layer and channel", hint=True, live=False),
+    Key("flow", "view('flow')", ("3",), "flow", "gradients and activations, layer by layer", hint=True, live=False),
     Key("log", "view('log')", ("5",), "log", "interventions, alerts and whatever was printed", hint=True, live=False),
     Key("next-view", "next_view", ("tab",), "next view", "the next view", live=False),
     Key("previous-layer", "layer(-1)", ("[",), "layer", "the BN layer before", live=False),

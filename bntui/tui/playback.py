@@ -133,6 +133,8 @@ def _tell(results: dict[str, Any]) -> list[Event]:
             read.append(LayerStatistics(str(row["layer"]), mean, var, unknown, unknown, weight, bias))
         epoch = int(results["batch_norm"][0]["history"][i]["epoch"])
         events.append(BatchNormRead(epoch, epoch * per_epoch, tuple(read)))
+    for row in results.get("flow", ()):
+        events.append(from_dict({"event": "FlowRead", **row}))
     for row in results["interventions"]:
         events.append(Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"]))
     for row in results["alerts"]:

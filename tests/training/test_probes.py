@@ -7,8 +7,8 @@ import torch
 
 from bntui.config import RunConfig
 from bntui.training.models import build_pair
-from bntui.training.probes import read_batch_norm
-from bntui.training.step import Trainer
+from bntui.training.probes import read_batch_norm, read_flow
+from bntui.training.step import Trainer, state_sha256
 
 
 def test_the_reading_is_what_pytorch_computes() -> None:
@@ -31,3 +31,62 @@ def test_the_reading_is_what_pytorch_computes() -> None:
     assert reading.running_var == pytest.approx([0.75 + 0.25 * v for v in reading.batch_var], abs=1e-6)
     assert reading.weight == tuple(pair.bn.state_dict()["1.weight"].tolist())
     assert reading.bias == tuple(pair.bn.state_dict()["1.bias"].tolist())
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "leaky-relu", "gelu"])
+def test_the_flow_is_what_autograd_computes(activation: str) -> None:
+    config = RunConfig(hidden=(6, 5), activation=activation, optimizer="sgd", lr=0.5)
+    pair, autograd = (build_pair(config, torch.device("cpu")) for _ in range(2))
+    trainer = Trainer(pair, config)
+    torch.manual_seed(3)
+    x, y = torch.rand(16, 784), torch.randint(10, (16,))
+    trainer.look(True)
+    with torch.inference_mode():
+        trainer.step(x, y)
+        flows = {arm: read_flow(layers) for arm, layers in trainer.layers.items()}
+    for arm, model in autograd.arms.items():
+        model.train()
+        inputs, before, after = [], [], []
+        h = x.clone().requires_grad_()
+        for module in model:
+            if isinstance(module, torch.nn.Linear):
+                h.retain_grad()
+                inputs.append((h, module))
+            if type(module).__module__.startswith("torch.nn.modules.activation"):
+                before.append(h)
+            h = module(h)
+            if len(before) > len(after):
+                after.append(h)
+        torch.nn.functional.cross_entropy(h, y).backward()
+        for i, (flow, (h, module)) in enumerate(zip(flows[arm], inputs, strict=True)):
+            assert flow.layer == f"linear{i + 1}"
+            assert h.grad is not None and module.weight.grad is not None
+            assert flow.weight_gradient == pytest.approx(module.weight.grad.norm().item(), rel=1e-5)
+            assert flow.input_gradient == pytest.approx(h.grad.norm().item(), rel=1e-5)
+            if i == len(inputs) - 1:
+                assert flow.percentiles == () and math.isnan(flow.inactive)
+                continue
+            wanted = [torch.quantile(before[i].detach().double(), share).item() for share in (0.15, 0.5, 0.85)]
+            assert flow.percentiles == pytest.approx(wanted, abs=1e-6)
+            out = after[i].detach()
+            shares = {
+                "relu": (out == 0).all(0).double().mean(),
+                "sigmoid": ((out < 0.05) | (out > 0.95)).double().mean(),
+                "tanh": (out.abs() > 0.95).double().mean(),
+            }
+            assert flow.inactive == pytest.approx(float(shares.get(activation, math.nan)), nan_ok=True)
+
+
+def test_looking_changes_no_number() -> None:
+    config = RunConfig(hidden=(6, 5))
+    hashes = []
+    for looking in (False, True):
+        pair = build_pair(config, torch.device("cpu"))
+        trainer = Trainer(pair, config)
+        torch.manual_seed(3)
+        with torch.inference_mode():
+            for _ in range(20):
+                trainer.look(looking)
+                trainer.step(torch.rand(16, 784), torch.randint(10, (16,)))
+        hashes.append([state_sha256(model) for model in pair.arms.values()])
+    assert hashes[0] == hashes[1]

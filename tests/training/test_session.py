@@ -249,7 +249,7 @@ def test_divergence_of_one_arm_is_an_alert_and_the_other_goes_on() -> None:
     # Steps this long blow up four layers without BN; with BN, the size of the weights does not matter to the output.
     events = run(small(optimizer="sgd", lr=50.0, hidden=(32,) * 4, init="kaiming", epochs=1))
     alerts = only(events, e.Alert)
-    assert [(alert.arm, alert.kind) for alert in alerts] == [("plain", "diverged")]
+    assert [(alert.arm, alert.kind) for alert in alerts if alert.kind == "diverged"] == [("plain", "diverged")]
     assert 1 <= alerts[0].step <= 20
     bn, plain = losses(events)[alerts[0].step - 1]
     assert bn == bn
@@ -352,3 +352,27 @@ def test_a_gpu_trains_like_the_cpu(options: dict[str, Any]) -> None:
         assert gpu.train.bn.loss == pytest.approx(cpu.train.bn.loss, rel=0.02)
         assert gpu.train.plain.loss == pytest.approx(cpu.train.plain.loss, rel=0.02)
     assert run(small(device="cuda", **options))[-1].status == "completed"  # type: ignore[union-attr]
+
+
+def test_gradients_of_a_deep_sigmoid_net_vanish_without_batch_norm() -> None:
+    events = run(small(hidden="32x8", activation="sigmoid", epochs=2))
+    reads = only(events, e.FlowRead)
+    assert [(read.epoch, read.live) for read in reads] == [(1, False), (2, False)]
+    assert [len(read.bn) for read in reads] == [9, 9]
+    ratios = {arm: e.gradient_ratio(getattr(reads[-1], arm)) for arm in ("bn", "plain")}
+    assert ratios["plain"] < ratios["bn"] / 100
+    assert ("plain", "vanishing") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
+    assert ("bn", "vanishing") not in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
+
+
+def test_the_flow_is_read_within_epochs_only_while_somebody_looks() -> None:
+    hashes = []
+    for watching in (False, True):
+        control = c.Control([(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))])
+        control.watching_flow = watching
+        events: list[e.Event] = []
+        finished = session.run(small(epochs=1), events.append, control)
+        live = [read.step for read in only(events, e.FlowRead) if read.live]
+        assert bool(live) == watching
+        hashes.append(finished.state_sha256)
+    assert hashes[0] == hashes[1]

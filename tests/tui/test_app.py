@@ -71,6 +71,10 @@ def run_events(epochs: int = 3) -> list[e.Event]:
             for name, n in (("bn1", 3), ("bn2", 2))
         )
         events.append(e.BatchNormRead(epoch, 100 * epoch, layers))
+        flow = tuple(
+            e.LayerFlow(f"linear{i}", 0.1**i, 0.2**i, (-1.0, 0.0, 1.0) if i < 3 else (), 0.5) for i in (1, 2, 3)
+        )
+        events.append(e.FlowRead(epoch, 100 * epoch, flow, flow[::-1]))
     return events
 
 
@@ -104,7 +108,7 @@ def screen_text(app: BntuiApp) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("view", ["1", "2", "5"])
+@pytest.mark.parametrize("view", ["1", "2", "3", "5"])
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: str, epochs: int) -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
@@ -314,7 +318,7 @@ def test_captured_lines_and_interventions_are_in_the_log_without_control_charact
 
 def test_ascii_only_is_ascii_only() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
-        for view in ("1", "2"):
+        for view in ("1", "2", "3"):
             await pilot.press(view)
             await settle(pilot)
             body = screen_text(app).split("\n")

@@ -125,6 +125,10 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("5", lambda text: "learning_rate" in text and "batch mean" not in text and "train loss" not in text)
         s.press("1", "train loss")
         s.press("\t", r"running mean\s+batch mean")
+        s.press("\t", "gradient by the weights")
+        s.wait(lambda text: "appears within" not in text and "dead or saturated" in text)
+        s.press("]", "input of activation 2")
+        s.press("[", "input of activation 1")
         s.press("\t\t", "train loss")
 
         s.press("?", "pause or resume training")

@@ -1,0 +1,98 @@
+"""What the flow view shows: gradients and activations, layer by layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from bntui.events import FlowRead, LayerFlow, gradient_ratio
+from bntui.history import ARMS, History
+from bntui.tui.axes import number
+from bntui.tui.chart import Chart, Line
+from bntui.tui.figures import LABELS, StepAxis, View
+from bntui.tui.look import Look
+
+FLOW_TITLES = {
+    "weight-gradient": "gradient by the weights, L2 norm by layer",
+    "input-gradient": "gradient by the input, L2 norm by layer",
+    "gradient-ratio": "weight gradient, first layer / last",
+    "activations": "input of activation {}, 15-50-85 %",
+}
+BY_LAYER = ("weight-gradient", "input-gradient")
+EMPTY = "appears within a second of training"
+
+
+def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
+    """Return one of the charts in `FLOW_TITLES`."""
+    reads = _reads(history)
+    if name in BY_LAYER:
+        return _by_layer(name, reads, look)
+    axis = StepAxis(history, view.x_axis)
+    x = [axis.at(read.step) for read in reads]
+    if name == "gradient-ratio":
+        title, log_y = FLOW_TITLES[name], True
+        curves = [[[gradient_ratio(getattr(read, arm)) for read in reads]] for arm in ARMS]
+    else:
+        layer = view.layer % max(1, len(reads[-1].bn) - 1) if reads else 0
+        title, log_y = FLOW_TITLES[name].format(layer + 1), False
+        curves = [[_percentile(reads, arm, layer, i) for i in range(3)] for arm in ARMS]
+    lines = []
+    for arm, colour, own in zip(ARMS, look.colours, curves, strict=True):
+        for i, y in enumerate(own):
+            # The middle one carries the name.
+            lines.append(Line(x, y, colour, look.marker, LABELS[arm] if i == len(own) // 2 else "",
+                              glyph=look.glyphs[ARMS.index(arm)]))  # fmt: skip
+    cursor = None if view.cursor is None else axis.at(view.cursor)
+    return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=EMPTY)
+
+
+def _reads(history: History) -> list[FlowRead]:
+    """Return the readings of whole epochs and the newest within them, in order."""
+    recent = list(history.flow_recent)
+    first = recent[0].step if recent else math.inf
+    return [read for read in history.flow if read.step < first] + recent
+
+
+def _by_layer(name: str, reads: Sequence[FlowRead], look: Look) -> Chart:
+    field = name.replace("-", "_")
+    lines = []
+    for arm, colour in zip(ARMS, look.colours, strict=True):
+        layers: Sequence[LayerFlow] = getattr(reads[-1], arm) if reads else ()
+        y = [getattr(layer, field) for layer in layers]
+        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, LABELS[arm], points=True))
+    return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=EMPTY)
+
+
+def _percentile(reads: Sequence[FlowRead], arm: str, layer: int, which: int) -> list[float]:
+    values = []
+    for read in reads:
+        known = getattr(read, arm)[layer].percentiles
+        values.append(known[which] if known else math.nan)
+    return values
+
+
+def flow_summary(history: History, look: Look, width: int) -> Text:
+    """Write for each arm the ratio of its gradients and the units that do nothing, in two lines."""
+    text = Text(no_wrap=True, overflow="crop")
+    reads = _reads(history)
+    if not reads:
+        return text
+    for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
+        layers: Sequence[LayerFlow] = getattr(reads[-1], arm)
+        ratio = gradient_ratio(tuple(layers))
+        verdict = "" if not math.isfinite(ratio) else _verdict(ratio)
+        text.append(f"{glyph} {LABELS[arm]:<11}", style=colour)
+        text.append(f" first / last gradient {number(ratio)} {verdict:<10}", style="bold" if verdict else "")
+        shares = " ".join(f"{100 * layer.inactive:.0f}" for layer in layers if math.isfinite(layer.inactive))
+        text.append(f" dead or saturated, % by layer: {shares or '-'}\n")
+    text.truncate(max(1, 2 * width))
+    return text
+
+
+_FAR_APART = 1e3
+
+
+def _verdict(ratio: float) -> str:
+    return "vanishing" if ratio < 1 / _FAR_APART else "exploding" if ratio > _FAR_APART else ""
