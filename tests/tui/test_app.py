@@ -71,10 +71,9 @@ def run_events(epochs: int = 3) -> list[e.Event]:
             for name, n in (("bn1", 3), ("bn2", 2))
         )
         events.append(e.BatchNormRead(epoch, 100 * epoch, layers))
-        flow = tuple(
-            e.LayerFlow(f"linear{i}", 0.1**i, 0.2**i, (-1.0, 0.0, 1.0) if i < 3 else (), 0.5) for i in (1, 2, 3)
-        )
-        events.append(e.FlowRead(epoch, 100 * epoch, flow, flow[::-1]))
+        shares = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), ())
+        flow = tuple(e.LayerFlow(f"linear{i}", 0.1**i, 0.2**i, known, 0.5) for i, known in enumerate(shares, 1))
+        events.append(e.FlowRead(epoch, 100 * epoch, flow, flow))
     return events
 
 
@@ -282,7 +281,7 @@ def test_charts_are_cycled_and_views_switched() -> None:
         for _ in range(5):
             await pilot.press("c")
             await pilot.pause()
-            shown.append([chart.chart for chart in app.query(ChartView) if chart.display])
+            shown.append([chart.chart for chart in app.query("#grid ChartView").results(ChartView) if chart.display])
         assert [len(names) for names in shown] == [1, 1, 1, 1, 4]
         assert [names[0] for names in shown[:4]] == [
             "train-loss",

@@ -54,7 +54,7 @@ def test_the_ratio_and_the_percentiles_go_over_time() -> None:
 def test_the_summary_says_what_vanishes() -> None:
     bn, plain = flow_summary(history(False), Look(), 160).plain.strip().split("\n")
     assert "0.2500" in bn and "vanishing" not in bn and "25 25" in bn
-    assert "1e-8" in plain and "vanishing" in plain
+    assert "1.0e-8" in plain and "vanishing" in plain
 
 
 def test_before_the_first_reading_there_is_nothing_to_draw() -> None:
