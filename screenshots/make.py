@@ -1,6 +1,6 @@
 """Make the pictures in this folder from a real run: python screenshots/make.py --data-dir FOLDER (Fashion-MNIST).
 
-The run is trained headless and then shown by the app: as SVG by the app itself, and as PNG from a real terminal's
+Two runs are trained headless and then shown by the app: as SVG by the app itself, and as PNG from a real terminal's
 contents. Needs the test requirements and the font DejaVu Sans Mono (Debian: fonts-dejavu-core).
 """
 
@@ -24,7 +24,9 @@ from bntui.tui.playback import Playback
 HERE = Path(__file__).parent
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 SIZES = ((160, 48), (80, 24))
-VIEWS = {"charts": "1", "batch-norm": "2", "log": "5"}
+VIEWS = {"charts": "1", "batch-norm": "2", "flow": "3", "log": "5"}
+DEEP = ["--hidden", "64x8", "--activation", "sigmoid"]
+"""What the flow view is shown with: a net whose gradients vanish without batch normalization."""
 CELL = (9, 18)
 DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 """Column and row of each braille dot, from the lowest bit on."""
@@ -83,11 +85,14 @@ def main() -> None:
     parser.add_argument("--data-dir", default="/usr/share/datasets/fashion-mnist")
     data_dir = parser.parse_args().data_dir
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "run"
-        options = ["--headless", "--quiet", "--data", "fashion-mnist", "--data-dir", data_dir, "--run-dir", str(folder)]
-        subprocess.run([sys.executable, "-m", "bntui", *options], check=True)
+        given = ["--headless", "--quiet", "--data", "fashion-mnist", "--data-dir", data_dir]
+        folders = {name: Path(temporary) / name for name in ("lab", "deep")}
+        for name, folder in folders.items():
+            options = [*given, *(DEEP if name == "deep" else []), "--run-dir", str(folder)]
+            subprocess.run([sys.executable, "-m", "bntui", *options], check=True)
         for size in SIZES:
             for view in VIEWS:
+                folder = folders["deep" if view == "flow" else "lab"]
                 path = HERE / f"{view}-{size[0]}x{size[1]}.svg"
                 asyncio.run(save_svg(folder, view, size, path))
                 save_png(folder, view, size, path.with_suffix(".png"))

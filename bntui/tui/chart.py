@@ -21,6 +21,8 @@ GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
 DOTS = {"braille": (2, 4), "fhd": (2, 3), "hd": (2, 2)}
 """Dots a cell, across and down, of plotext's fine markers."""
 MIN_WIDTH, MIN_HEIGHT = 20, 6
+COUNTED = ("step", "layer")
+"""Names of x axes that have no fractions."""
 GUTTER = 6
 _CANVAS = re.compile(r"\x1b\[(?:38;5;)?([0-9;]*)m|([^\x1b\n]+)|\n")
 
@@ -264,7 +266,10 @@ def _draw_x_labels(grid: Grid, chart: Chart, axis: Axis, left: int, grey: str, *
     if all(end + 1 < grid.width - len(name) for _, end in taken):
         taken.append((grid.width - len(name) - 1, grid.width))
         grid.put(row, grid.width - len(name), name, grey)
-    for value, string in round_ticks(axis.low, axis.high, max(2, min(axis.cells // 8, 4), axis.cells // 12), 1e9):
+    count = max(2, min(axis.cells // 8, 4), axis.cells // 12)
+    if chart.x_label in COUNTED:
+        count = max(1, min(count, int(axis.high - axis.low)))
+    for value, string in round_ticks(axis.low, axis.high, count, 1e9):
         label(value, string, grey)
 
 

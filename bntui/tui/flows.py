@@ -83,11 +83,13 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
         layers: Sequence[LayerFlow] = getattr(reads[-1], arm)
         ratio = gradient_ratio(tuple(layers))
         verdict = "" if not math.isfinite(ratio) else _verdict(ratio)
-        text.append(f"{glyph} {LABELS[arm]:<11}", style=colour)
-        text.append(f" first / last gradient {number(ratio)} {verdict:<10}", style="bold" if verdict else "")
         shares = " ".join(f"{100 * layer.inactive:.0f}" for layer in layers if math.isfinite(layer.inactive))
-        text.append(f" dead or saturated, % by layer: {shares or '-'}\n")
-    text.truncate(max(1, 2 * width))
+        first, rest = (
+            ("first / last gradient", "dead or saturated, % by layer:") if width >= 100 else ("1st/last", "dead %:")
+        )
+        text.append(f"{glyph} {LABELS[arm]:<11}", style=colour)
+        text.append(f" {first} {number(ratio)} {verdict:<10}", style="bold" if verdict else "")
+        text.append(f" {rest} {shares or '-'}\n")
     return text
 
 

@@ -302,3 +302,9 @@ def test_a_robust_axis_leaves_out_what_is_far_above_the_rest():
     # A level that was kept for a while is not far above the rest.
     assert "40" in "\n".join(rows(one([*y, *[45.0] * 50], robust=True)))
     assert rows(one([2.0] * 9, robust=True)) == rows(one([2.0] * 9))
+
+
+@pytest.mark.parametrize("last", [1, 2, 3, 9, 40])
+def test_layers_are_counted_without_fractions(last):
+    bottom = rows(one([float(i) for i in range(1, last + 1)], x=list(range(1, last + 1)), x_label="layer"))[-1]
+    assert "." not in bottom and bottom.rstrip().endswith("layer")

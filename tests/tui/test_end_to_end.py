@@ -544,3 +544,16 @@ def test_the_console_of_linux() -> None:
         assert not re.search("[\u2800-\u28ff]", s.text)
         assert quit_and_save(s) == 0
         assert_restored(s)
+
+
+def test_the_flow_view_shows_what_vanishes_in_a_deep_sigmoid_net(tmp_path: Path) -> None:
+    deep = ["--hidden", "64x8", "--activation", "sigmoid", "--run-dir", str(tmp_path / "run")]
+    with app(*SMALL, *deep) as s:
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.press("3", r"Without BN\s+first / last gradient\s+\S+ vanishing")
+        assert not re.search(r"With BN\s+first / last gradient\s+\S+ vanishing", s.text)
+        s.press("5", "gradients of plain vanish")
+        assert quit_and_save(s) == 0
+        assert_restored(s)
+    ratios = read(tmp_path / "run" / "results.json")["summary"]["gradient_ratio"]
+    assert ratios["plain"] < ratios["bn"] / 100
