@@ -128,13 +128,6 @@ class LayerFlow:
     """Share of ReLU units that are 0 for the whole batch, or of sigmoid or tanh outputs within 0.05 of a limit."""
 
 
-def gradient_ratio(layers: tuple[LayerFlow, ...]) -> float:
-    """Return the norm of the first layer's weight gradient over the last's; NaN where there is none."""
-    if not layers or not layers[-1].weight_gradient:
-        return math.nan
-    return layers[0].weight_gradient / layers[-1].weight_gradient
-
-
 @dataclass(frozen=True, slots=True)
 class FlowRead:
     """What flowed through the layers of both arms in the step that ends at `step`; `live` as in `BatchNormRead`."""
@@ -158,6 +151,10 @@ class Resumed:
     """Training goes on after `step`."""
 
     step: int
+
+
+NUMERIC_ACTIONS = ("learning_rate", "bn", "freeze")
+"""Interventions that change the numbers of a run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bntui import __version__
-from bntui.events import finite, gradient_ratio
+from bntui.alerts import gradient_ratio
+from bntui.events import NUMERIC_ACTIONS, finite
 from bntui.history import ARMS, History
 
 SCHEMA = "bntui.results/1"
-
-NUMERIC_ACTIONS = ("learning_rate", "bn", "freeze")
-"""Interventions that change the numbers of a run."""
 
 
 def schema() -> dict[str, Any]:

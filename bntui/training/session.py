@@ -9,11 +9,12 @@ from datetime import datetime, timezone
 
 import torch
 
+from bntui import alerts
 from bntui import control as c
 from bntui import events as e
 from bntui.config import RunConfig
 from bntui.errors import Interrupted
-from bntui.training import alerts, data, devices, models, probes
+from bntui.training import data, devices, models, probes
 from bntui.training.order import DataOrder, batches
 from bntui.training.step import Trainer, evaluate, state_sha256
 from bntui.training.stopwatch import Stopwatch

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from bntui.events import FlowRead, LayerFlow, gradient_ratio
+from bntui.alerts import gradient_ratio, verdict
+from bntui.events import FlowRead, LayerFlow
 from bntui.history import ARMS, History
 from bntui.tui.axes import number
 from bntui.tui.chart import Chart, Line
@@ -82,19 +83,11 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
     for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
         layers: Sequence[LayerFlow] = getattr(reads[-1], arm)
         ratio = gradient_ratio(tuple(layers))
-        verdict = "" if not math.isfinite(ratio) else _verdict(ratio)
         shares = " ".join(f"{100 * layer.inactive:.0f}" for layer in layers if math.isfinite(layer.inactive))
         first, rest = (
             ("first / last gradient", "dead or saturated, % by layer:") if width >= 100 else ("1st/last", "dead %:")
         )
         text.append(f"{glyph} {LABELS[arm]:<11}", style=colour)
-        text.append(f" {first} {number(ratio)} {verdict:<10}", style="bold" if verdict else "")
+        text.append(f" {first} {number(ratio)} {verdict(ratio):<10}", style="bold" if verdict(ratio) else "")
         text.append(f" {rest} {shares or '-'}\n")
     return text
-
-
-_FAR_APART = 1e3
-
-
-def _verdict(ratio: float) -> str:
-    return "vanishing" if ratio < 1 / _FAR_APART else "exploding" if ratio > _FAR_APART else ""

@@ -8,15 +8,13 @@ from collections.abc import Callable, Sequence
 from rich.text import Text
 from textual import events
 
+from bntui.events import NUMERIC_ACTIONS
 from bntui.history import ARMS, History
 from bntui.tui.figures import LABELS
 from bntui.tui.keys import Key, spell
 from bntui.tui.look import Look
 from bntui.tui.machine import Usage
 from bntui.tui.picture import Picture
-
-CHANGES = ("learning_rate", "bn", "freeze")
-"""Interventions that the panel lists: those that change the numbers."""
 
 
 def duration(seconds: float) -> str:
@@ -157,11 +155,11 @@ def _lead(history: History) -> str:
 
 
 def latest(history: History, height: int) -> Text:
-    """Write the newest interventions and alerts, as many as there are lines."""
+    """Write the newest interventions that change the numbers, and alerts, as many as there are lines."""
     rows = [
         (i.step, f"{i.action.replace('_', ' ')} {_value(i.before)} to {_value(i.after)}")
         for i in history.interventions[-100:]
-        if i.action in CHANGES
+        if i.action in NUMERIC_ACTIONS
     ]
     rows += [(alert.step, alert.message) for alert in history.alerts[-height:]]
     text = Text(no_wrap=True, overflow="crop")

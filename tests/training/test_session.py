@@ -12,6 +12,7 @@ import torch
 import baseline
 from bntui import control as c
 from bntui import events as e
+from bntui.alerts import gradient_ratio
 from bntui.config import RunConfig, build_config
 from bntui.errors import DeviceError, Interrupted
 from bntui.training import session
@@ -359,7 +360,7 @@ def test_gradients_of_a_deep_sigmoid_net_vanish_without_batch_norm() -> None:
     reads = only(events, e.FlowRead)
     assert [(read.epoch, read.live) for read in reads] == [(1, False), (2, False)]
     assert [len(read.bn) for read in reads] == [9, 9]
-    ratios = {arm: e.gradient_ratio(getattr(reads[-1], arm)) for arm in ("bn", "plain")}
+    ratios = {arm: gradient_ratio(getattr(reads[-1], arm)) for arm in ("bn", "plain")}
     assert ratios["plain"] < ratios["bn"] / 100
     assert ("plain", "vanishing") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
     assert ("bn", "vanishing") not in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
