@@ -14,8 +14,9 @@ from dataclasses import fields
 from typing import NoReturn, TextIO
 
 from bntui import __version__
-from bntui.config import OUTPUT, PRESETS, RunConfig, build_config, flag_of, read_config_file
+from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
+from bntui.presets import PRESETS
 from bntui.values import integer
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_replay(path, build_config(given), keys)
         if given.get("preset") == "list":
             for name, (description, _) in PRESETS.items():
-                print(f"{name:<16} {description}", flush=True)
+                print(f"{name:<30} {description}", flush=True)
             return 0
         config = build_config(given)
         if config.export == "-" and stdout_closed:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bntui import values
 from bntui.errors import UsageError
+from bntui.presets import PRESETS
 
 CONFIG_FILE_LIMIT = 1 << 20
 """Bytes a configuration file may have."""
@@ -126,23 +127,6 @@ class RunConfig:
             if option.metadata["group"] != OUTPUT and option.name != "preset" and value != option.default:
                 words += [flag_of(option.name), _as_text(value)]
         return shlex.join(words)
-
-
-PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lab": (
-        "the tutorial's run: 784-32-32-10, ReLU, Adam 0.01, batch 32, 10 epochs, each arm with weights of its own",
-        {
-            "weights": "independent",
-            "hidden": (32, 32),
-            "activation": "relu",
-            "optimizer": "adam",
-            "lr": 0.01,
-            "batch_size": 32,
-            "epochs": 10,
-        },  # fmt: skip
-    ),
-}
-"""Name: (one line that says what it is, its options)."""
 
 
 def flag_of(name: str) -> str:

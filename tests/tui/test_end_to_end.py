@@ -547,7 +547,7 @@ def test_the_console_of_linux() -> None:
 
 
 def test_the_flow_view_shows_what_vanishes_in_a_deep_sigmoid_net(tmp_path: Path) -> None:
-    deep = ["--hidden", "64x8", "--activation", "sigmoid", "--run-dir", str(tmp_path / "run")]
+    deep = ["--preset", "vanishing", "--run-dir", str(tmp_path / "run")]
     with app(*SMALL, *deep) as s:
         s.wait(r"running.*With BN\s+0\.\d{4}")
         s.press("3", r"Without BN\s+first / last gradient\s+\S+ vanishing")

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bntui import events as e
+from bntui.alerts import gradient_ratio
+from bntui.config import build_config
+from bntui.control import Control
+from bntui.history import History
+from bntui.presets import PRESETS, UDACITY
+from bntui.training import session
+
+
+def train(name: str, **options: object) -> History:
+    history = History()
+    config = build_config({"preset": name, **options, "data": "synthetic", "device": "cpu", "threads": 1})
+    session.run(config, history.apply, Control())
+    return history
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_configuration_and_says_what_it_is(name: str) -> None:
+    config = build_config({"preset": name})
+    about, options = PRESETS[name]
+    assert about and len(name) + len(about) < 132
+    for option, value in options.items():
+        assert getattr(config, option) == value
+
+
+def test_the_twelve_runs_of_the_lesson_are_there() -> None:
+    names = [name for name in PRESETS if name.startswith("udacity-")]
+    assert len(names) == len(UDACITY) == 12
+    config = build_config({"preset": "udacity-sigmoid-lr0.01-std5"})
+    assert (config.hidden, config.activation, config.lr, config.init) == ((100,) * 3, "sigmoid", 0.01, "normal:5.0")
+    assert (config.batch_size, config.max_steps, config.optimizer, config.data) == (60, 50_000, "sgd", "mnist")
+    assert "plain 0.227, BN 0.853" in PRESETS["udacity-sigmoid-lr0.01-std5"][0]
+
+
+# Of those in which one arm is published to learn nothing, the ones that show it in a hundredth of the steps.
+@pytest.mark.parametrize("name", ["relu-lr1-std0.05", "relu-lr2-std0.05"])
+def test_the_arm_that_is_published_to_fail_fails(name: str) -> None:
+    history = train(f"udacity-{name}", train_samples=6_000, validation_samples=1_000, max_steps=600)
+    last = history.epochs[-1].validation
+    assert last.bn.accuracy > 0.7
+    assert last.plain.accuracy < 0.3
+
+
+def test_without_batch_norm_the_gradient_vanishes() -> None:
+    history = train("vanishing", train_samples=2_000, validation_samples=200, epochs=2)
+    ratios = {arm: gradient_ratio(getattr(history.flow[-1], arm)) for arm in ("bn", "plain")}
+    assert math.isfinite(ratios["bn"]) and ratios["plain"] < ratios["bn"] / 100
+    assert "vanishing" in [alert.kind for alert in history.alerts if isinstance(alert, e.Alert)]
