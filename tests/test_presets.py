@@ -38,10 +38,11 @@ def test_the_twelve_runs_of_the_lesson_are_there() -> None:
     assert "plain 0.227, BN 0.853" in PRESETS["udacity-sigmoid-lr0.01-std5"][0]
 
 
-# Of those in which one arm is published to learn nothing, the ones that show it in a hundredth of the steps.
-@pytest.mark.parametrize("name", ["relu-lr1-std0.05", "relu-lr2-std0.05"])
-def test_the_arm_that_is_published_to_fail_fails(name: str) -> None:
-    history = train(f"udacity-{name}", train_samples=6_000, validation_samples=1_000, max_steps=600)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_arm_that_is_published_to_fail_fails(seed: int) -> None:
+    # Of the twelve the one that fails most clearly, on generated digits too.
+    small = {"train_samples": 6_000, "validation_samples": 1_000, "max_steps": 600}
+    history = train("udacity-relu-lr2-std0.05", seed=seed, **small)
     last = history.epochs[-1].validation
     assert last.bn.accuracy > 0.7
     assert last.plain.accuracy < 0.3
