@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="A batch-norm laboratory: train two networks that differ only in batch normalization.",
         epilog=_EXIT_CODES,
         usage="bntui [options]\n       bntui --headless [options]\n       bntui replay RESULTS|RUN_DIR\n"
-        "       bntui explain [--data-file F]",
+        "       bntui explain [--data-file F]\n       bntui experiment NAME [--seeds K]",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"bntui {__version__}")
@@ -112,6 +112,34 @@ def _explain(words: Sequence[str]) -> int:
     return run_explain(given.data_file, layers, config.bn_eps, config.bn_momentum)
 
 
+def _experiment(words: Sequence[str]) -> int:
+    parser = build_parser()
+    parser.prog, parser.usage = "bntui experiment", "bntui experiment NAME [--seeds K] [options]"
+    parser.description = "Run a preset with several seeds and compare with what was published or claimed of it."
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of a preset")
+    parser.add_argument("--seeds", metavar="K", default="1", help="runs, from --seed on (default: 1)")
+    parser.add_argument("--list", action="store_true", help="print the names")
+    given = vars(parser.parse_args(words))
+    if given.pop("list"):
+        from bntui.experiment import CLAIMS
+
+        for name in CLAIMS:
+            print(f"{name:<30} {PRESETS[name][0]}", flush=True)
+        return 0
+    name, seeds, config_file = given.pop("name"), given.pop("seeds"), given.pop("config")
+    if name is None:
+        raise UsageError("experiment: which one? see bntui experiment --list")
+    try:
+        count = integer(1, 1_000)(seeds)
+    except ValueError as error:
+        raise UsageError(f"--seeds takes {error}, not {seeds!r}") from None
+    options = {} if config_file is None else read_config_file(config_file)[0]
+    from bntui.experiment import claims_of, run_experiment
+
+    claims_of(name)
+    return run_experiment(name, build_config({**options, **given, "preset": name}), count)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `--help` and `--version` raise SystemExit(0)."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
@@ -122,6 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             if words[:1] == ["explain"]:
                 return _explain(words[1:])
+            if words[:1] == ["experiment"]:
+                return _experiment(words[1:])
             replay = words[:1] == ["replay"]
             given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
         except SystemExit:

@@ -25,8 +25,17 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
-def run_headless(config: RunConfig) -> int:
+def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: bool = True) -> int:
     """Run a configuration to its end, or to a signal, and return the exit code.
+
+    Parameters
+    ----------
+    config
+        What to train on what.
+    recorder
+        Of this configuration, for who wants its history afterwards; a new one by default.
+    lines
+        Print a line for each epoch, and the end; the progress bar and what goes wrong are shown all the same.
 
     Raises
     ------
@@ -35,9 +44,9 @@ def run_headless(config: RunConfig) -> int:
     """
     replaying = config.replay_interventions
     control = Control([] if replaying is None else read_interventions(replaying))
-    history = History()
-    recorder = Recorder(config, history)
-    with Screen(config, recorder) as screen, _stopping_on_signals(control, history) as caught:
+    recorder = recorder or Recorder(config, History())
+    history = recorder.history
+    with Screen(config, recorder, lines) as screen, _stopping_on_signals(control, history) as caught:
 
         def emit(event: Event) -> None:
             recorder.take(event)
@@ -92,10 +101,10 @@ def _stopping_on_signals(control: Control, history: History) -> Iterator[list[in
 class Screen:
     """Lines on stdout (stderr where stdout carries the results), and a progress bar on a stderr that is a terminal."""
 
-    def __init__(self, config: RunConfig, recorder: Recorder) -> None:
+    def __init__(self, config: RunConfig, recorder: Recorder, lines: bool) -> None:
         self._recorder = recorder
         self._quiet = config.quiet
-        self._lines: TextIO | None = sys.stderr if config.export == "-" else sys.stdout
+        self._lines: TextIO | None = (sys.stderr if config.export == "-" else sys.stdout) if lines else None
         self._problem = ""
         self._epochs = config.epochs
         self._width = max(5, 2 * len(str(config.epochs)) + 1)

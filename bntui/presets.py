@@ -21,6 +21,11 @@ UDACITY: dict[tuple[str, float, float], tuple[float, float]] = {
 60, without and with BN, of a 784-100-100-100-10 net trained by SGD (Udacity, Batch_Normalization_Lesson)."""
 
 
+def udacity_name(activation: str, lr: float, std: float) -> str:
+    """Return the name of the preset of a key of `UDACITY`."""
+    return f"udacity-{activation}-lr{lr:g}-std{std:g}"
+
+
 def _udacity(activation: str, lr: float, std: float) -> tuple[str, dict[str, Any]]:
     plain, bn = UDACITY[activation, lr, std]
     numbers = f"published on MNIST: plain {plain:.3f}, BN {bn:.3f}"
@@ -40,6 +45,6 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         "eight layers of 64 sigmoid units: without BN the gradient does not reach the first ones (view 3)",
         {"hidden": (64,) * 8, "activation": "sigmoid"},
     ),
-    **{f"udacity-{a}-lr{lr:g}-std{std:g}": _udacity(a, lr, std) for a, lr, std in UDACITY},
+    **{udacity_name(*setting): _udacity(*setting) for setting in UDACITY},
 }
 """Name: (one line that says what it is, its options)."""
