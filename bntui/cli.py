@@ -9,7 +9,7 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import NoReturn, TextIO
 
@@ -97,16 +97,27 @@ def build_explain_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _count(flag: str, text: str, most: int) -> int:
+    """Return the number that an option takes which is none of a run's."""
+    try:
+        return int(integer(1, most)(text))
+    except ValueError as error:
+        raise UsageError(f"{flag} takes {error}, not {text!r}") from None
+
+
+def _list_presets(names: Iterable[str]) -> int:
+    for name in names:
+        print(f"{name:<30} {PRESETS[name][0]}", flush=True)
+    return 0
+
+
 def _explain(words: Sequence[str]) -> int:
     given = build_explain_parser().parse_args(words)
     # The options are those of a run, and so is what they take.
     config = build_config({"bn_eps": given.bn_eps, "bn_momentum": given.bn_momentum})
     if isinstance(config.bn_momentum, str):
         raise UsageError("--bn-momentum cumulative: a single batch has no average; take a number")
-    try:
-        layers = integer(1, 99)(given.layers)
-    except ValueError as error:
-        raise UsageError(f"--layers takes {error}, not {given.layers!r}") from None
+    layers = _count("--layers", given.layers, 99)
     from bntui.explain import run_explain
 
     return run_explain(given.data_file, layers, config.bn_eps, config.bn_momentum)
@@ -123,16 +134,11 @@ def _experiment(words: Sequence[str]) -> int:
     if given.pop("list"):
         from bntui.experiment import CLAIMS
 
-        for name in CLAIMS:
-            print(f"{name:<30} {PRESETS[name][0]}", flush=True)
-        return 0
+        return _list_presets(CLAIMS)
     name, seeds, config_file = given.pop("name"), given.pop("seeds"), given.pop("config")
     if name is None:
         raise UsageError("experiment: which one? see bntui experiment --list")
-    try:
-        count = integer(1, 1_000)(seeds)
-    except ValueError as error:
-        raise UsageError(f"--seeds takes {error}, not {seeds!r}") from None
+    count = _count("--seeds", seeds, 1_000)
     options = {} if config_file is None else read_config_file(config_file)[0]
     from bntui.experiment import claims_of, run_experiment
 
@@ -167,9 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             path = given.pop("run")
             return run_replay(path, build_config(given), keys)
         if given.get("preset") == "list":
-            for name, (description, _) in PRESETS.items():
-                print(f"{name:<30} {description}", flush=True)
-            return 0
+            return _list_presets(PRESETS)
         config = build_config(given)
         if config.export == "-" and stdout_closed:
             raise ExportError("--export -: stdout is closed; name a file")

@@ -45,8 +45,12 @@ class LinearLayer:
         self.weight_transposed = self.weight.t()
         self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
         self.first = first
-        self.looking = False
-        """Keep the gradient by the input, of the first layer too, for who looks at it after the step."""
+        self.look(False)
+
+    def look(self, on: bool) -> None:
+        """Keep, or no longer, the gradient by the input, of the first layer too, for who looks after the step."""
+        self.looking = on
+        self.input_gradient: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
@@ -116,8 +120,13 @@ class ActivationLayer:
         forward, self.gradient, self.needs_output = _ACTIVATIONS[type(module)]
         self.function: Callable[[Tensor], Tensor] = forward
         self.kind = type(module)
-        self.looking = False
-        """Keep input and output for who looks at them after the step."""
+        self.look(False)
+
+    def look(self, on: bool) -> None:
+        """Keep, or no longer, input and output for who looks at them after the step."""
+        self.looking = on
+        self.input: Tensor | None = None
+        self.output: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""

@@ -43,14 +43,17 @@ def read_flow(layers: list[Layer]) -> tuple[LayerFlow, ...]:
     for begin, end in zip(linear, [*linear[1:], len(layers)], strict=True):
         activation = next((layer for layer in layers[begin:end] if isinstance(layer, ActivationLayer)), None)
         layer = layers[begin]
-        assert isinstance(layer, LinearLayer)
+        assert isinstance(layer, LinearLayer) and layer.input_gradient is not None
         norms = [torch.linalg.vector_norm(gradient) for gradient in (layer.weight_gradient, layer.input_gradient)]
         unknown = torch.full_like(norms[0], math.nan)
-        rest = [unknown] * 4 if activation is None else [*percentiles(activation.input), inactive_share(activation)]
+        rest = [unknown] * 4
+        if activation is not None:
+            assert activation.input is not None
+            rest = [*percentiles(activation.input), inactive_share(activation)]
         rows.append(torch.stack([*norms, *rest]))
     flows = []
     for number, (weight, by_input, *shares, inactive) in enumerate(torch.stack(rows).tolist(), 1):
-        known = () if math.isnan(shares[0]) and number == len(rows) else tuple(shares)
+        known = tuple(shares) if number < len(rows) else ()
         flows.append(LayerFlow(f"linear{number}", weight, by_input, known, inactive))
     return tuple(flows)
 
@@ -63,6 +66,7 @@ def percentiles(x: Tensor) -> Tensor:
 def inactive_share(layer: ActivationLayer) -> Tensor:
     """Return the share of dead ReLU units or saturated sigmoid or tanh outputs, float32 []; NaN of the others."""
     y = layer.output
+    assert y is not None
     if layer.kind is nn.ReLU:
         return (y.amax(0) == 0).to(y.dtype).mean()
     if layer.kind is nn.Sigmoid:

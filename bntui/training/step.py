@@ -74,9 +74,7 @@ class Trainer:
         for program in self._programs:
             for layer in program:
                 if isinstance(layer, LinearLayer | ActivationLayer):
-                    layer.looking = on
-                    if not on:
-                        vars(layer).update(dict.fromkeys(("input_gradient", "output")))
+                    layer.look(on)
 
     def switch_batch_norm(self, on: bool) -> None:
         """Switch the BN layers on or off; while off, γ and β are not trained."""

@@ -29,7 +29,7 @@ from bntui.tui.capture import Capture
 from bntui.tui.charts import Charts, ChartView
 from bntui.tui.commands import CommandApp
 from bntui.tui.dialog import scroll
-from bntui.tui.figures import TITLES, View, figure
+from bntui.tui.figures import TITLES, StepAxis, View, figure
 from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
@@ -146,7 +146,7 @@ class BntuiApp(CommandApp):
 
     def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
         """Put the inspect cursor where somebody clicked."""
-        self.action_chart("inspect", event.step)
+        self.action_chart("inspect", StepAxis(self.history, event.kind).step_at(event.x))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
@@ -254,14 +254,16 @@ class BntuiApp(CommandApp):
         screen.set_class(width < 140 or height < 24, "narrow")
         screen.set_class(width < 100 or height < 24, "small")
         screen.set_class(height < 18, "low")
-        self._urgent = True
-        self._charts.mark(first=True)
-        self._flow.mark(first=True)
+        self._redraw_charts()
 
     def _wear(self, theme: str) -> None:
         """Take the colours of a dark or a light background."""
         self.look = replace(self.look, theme=theme)
         self.theme = THEMES[theme].name
+        self._redraw_charts()
+
+    def _redraw_charts(self) -> None:
+        """Have every chart drawn anew as soon as may be."""
         self._charts.mark(first=True)
         self._flow.mark(first=True)
         self._urgent = True
@@ -308,11 +310,15 @@ class BntuiApp(CommandApp):
         if width <= 0:
             return
         text = layers.layer_panel(self.history, self._charts.view.layer, self.look, width, height)
-        for part in (status.summary(self.history, self.look, width), None):
-            left = height - text.plain.count("\n") - 2
-            block = status.latest(self.history, min(left, 8)) if part is None and left > 0 else part
-            if block and block.plain.count("\n") < left:
-                text.append("\n\n").append_text(block)
+
+        def room() -> int:
+            return height - text.plain.count("\n") - 2
+
+        summary = status.summary(self.history, self.look, width)
+        if summary and summary.plain.count("\n") < room():
+            text.append("\n\n").append_text(summary)
+        if room() > 1:
+            text.append("\n\n").append_text(status.latest(self.history, min(room() - 1, 8)))
         self._panel.show(text)
 
     # How a person looks at it
@@ -337,10 +343,7 @@ class BntuiApp(CommandApp):
     def action_chart(self, name: str, *arguments: object) -> None:
         """Look at the charts in another way: a method of `Charts`."""
         getattr(self._charts_shown, name)(*arguments)
-        for charts in (self._charts, self._flow):
-            if charts is not self._charts_shown:
-                charts.mark(first=True)
-        self._urgent = True
+        self._redraw_charts()
         self._draw_chart()
 
     def action_repaint(self) -> None:

@@ -14,10 +14,10 @@ from rich.text import Text
 from bntui.tui.axes import SMALLEST, Axis, around, clamp, number, round_ticks, scientific, y_limits
 from bntui.tui.curves import thin, value_at, visible
 from bntui.tui.grid import Grid
+from bntui.tui.look import ASCII_GLYPHS, GLYPHS
 
 GREY = "#767676"
 
-GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
 DOTS = {"braille": (2, 4), "fhd": (2, 3), "hd": (2, 2)}
 """Dots a cell, across and down, of plotext's fine markers."""
 MIN_WIDTH, MIN_HEIGHT = 20, 6

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from bntui.history import History
 from bntui.tui.chart import Chart, Drawing, draw
-from bntui.tui.figures import AXES, SMOOTHINGS, StepAxis, View
+from bntui.tui.figures import AXES, SMOOTHINGS, View
 from bntui.tui.look import Look
 from bntui.tui.picture import Picture
 
@@ -24,11 +24,11 @@ class ChartView(Picture):
     """One chart; keeps its picture until it is told to make another."""
 
     class Inspected(Message):
-        """Somebody clicked where a step lies."""
+        """Somebody clicked at an `x` of an axis that counts `kind`."""
 
-        def __init__(self, step: int) -> None:
+        def __init__(self, x: float, kind: str) -> None:
             super().__init__()
-            self.step = step
+            self.x, self.kind = x, kind
 
     def __init__(self, name: str, figure: Figure) -> None:
         super().__init__(id=name)
@@ -38,14 +38,15 @@ class ChartView(Picture):
         self.built = 0.0
         """When the picture was made, on the clock of `time.monotonic`."""
         self._drawing: Drawing | None = None
-        self._axis: StepAxis | None = None
+        self._x_axis = ""
+        """What the x axis of the picture counts."""
 
     def rebuild(self, history: History, view: View, look: Look) -> None:
         """Draw anew from the history."""
         self.dirty = False
         self.built = time.monotonic()
         chart = self._figure(self.chart, history, view, look)
-        self._axis = StepAxis(history, view.x_axis) if chart.x_label == view.x_axis else None
+        self._x_axis = chart.x_label
         self._drawing = draw(
             chart, *self.size, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light"
         )
@@ -57,10 +58,10 @@ class ChartView(Picture):
         self.dirty = True
 
     def on_click(self, event: events.Click) -> None:
-        """Tell which step was clicked at."""
+        """Tell where it was clicked at, if steps have a place there."""
         x = None if self._drawing is None else self._drawing.x_at(event.x)
-        if x is not None and self._axis is not None:
-            self.post_message(self.Inspected(self._axis.step_at(x)))
+        if x is not None and self._x_axis in AXES:
+            self.post_message(self.Inspected(x, self._x_axis))
 
 
 class Charts(Container):
@@ -94,7 +95,7 @@ class Charts(Container):
             min(waiting, key=lambda view: view.built).rebuild(self._history, self.view, look)
         return any(view.dirty and not view.built for view in waiting)
 
-    # What a person asks for; each is an action of the key table
+    # What a person asks for; each is an action of the key table, after which all charts are drawn anew
 
     def cycle(self) -> None:
         """Show one chart alone, the next, and after the last all of them."""
@@ -104,28 +105,23 @@ class Charts(Container):
         for i, view in enumerate(views):
             view.set_class(i == chosen, "chosen")
         self.set_class(chosen < len(views), "one")
-        self.mark(first=True)
 
     def log_y(self) -> None:
         """Switch the losses' y axis."""
         self.view.log_y = not self.view.log_y
-        self.mark(first=True)
 
     def smoothing(self) -> None:
         """Take the next smoothing."""
         self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
-        self.mark(first=True)
         self.app.notify(f"smoothing {self.view.smoothing or 'off'}", timeout=1.5)
 
     def x_axis(self) -> None:
         """Take the next x axis."""
         self.view.x_axis = AXES[(AXES.index(self.view.x_axis) + 1) % len(AXES)]
-        self.mark(first=True)
 
     def zoom(self) -> None:
         """Zoom to the recent past, or to everything."""
         self.view.recent = not self.view.recent
-        self.mark(first=True)
 
     def cursor(self, by: int) -> None:
         """Move the inspect cursor by a fiftieth of what is shown; nothing happens before the first step."""
@@ -138,4 +134,3 @@ class Charts(Container):
         """Put the inspect cursor on a step."""
         if self._history.step:
             self.view.cursor = max(1, min(self._history.step, step))
-            self.mark(first=True)

@@ -15,6 +15,9 @@ THEMES = {
 """Primary and secondary are the accents of the `bn` and the `plain` arm: a blue and an orange that colour-blind people
 tell apart. Every colour is exact in the 256-colour cube."""
 
+GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
+"""What tells curves apart without colour, in their order: the first two are the arms'."""
+
 _ASCII = str.maketrans(
     {"…": "...", "–": "-", "—": "-", "−": "-", "·": "-", "×": "x", "÷": "/", "Δ": "d", "γ": "gamma", "β": "beta",
      "●": "*", "■": "o", "←": "left", "→": "right"}
@@ -50,7 +53,8 @@ class Look:
     @property
     def glyphs(self) -> tuple[str, str]:
         """What tells the arms apart without colour."""
-        return ("*", "o") if self.ascii_only else ("●", "■")
+        glyphs = ASCII_GLYPHS if self.ascii_only else GLYPHS
+        return glyphs[0], glyphs[1]
 
     def text(self, text: str) -> str:
         """Return the text as it can be shown."""
