@@ -13,6 +13,7 @@ from typing import Any
 from bntui import values
 from bntui.errors import UsageError
 from bntui.presets import PRESETS
+from bntui.settings import interventions
 
 CONFIG_FILE_LIMIT = 1 << 20
 """Bytes a configuration file may have."""
@@ -57,11 +58,15 @@ class RunConfig:
     validation_samples: int | None = _option(
         None, "N", values.count, "data", "the same for the validation samples", "all; synthetic 10,000"
     )
+    binary: bool = _option(False, "", values.switch, "data", "make every pixel black or white")
+    shift: str = _option(
+        "none", "KIND:STRENGTH", values.shift, "data",
+        f"change the validation images: {', '.join(values.SHIFTS)}")  # fmt: skip
     epochs: int = _option(10, "N", values.count, "training", "passes over the training set")
     max_steps: int | None = _option(
         None, "N", values.integer(1, 10**12), "training", "stop after N steps in all", "no limit"
     )
-    batch_size: int = _option(32, "N", values.integer(2, 1_000_000), "training", "samples a step; BN needs at least 2")
+    batch_size: int = _option(32, "N", values.batch_size, "training", "samples a step; BN needs at least 2")
     lr: float = _option(0.01, "X", values.learning_rate, "training", "learning rate")
     optimizer: str = _option("adam", "NAME", values.optimizer, "training", "adam, sgd or sgd:MOMENTUM")
     seed: int = _option(1, "N", values.integer(0, 2**63 - 1), "training", "seed of everything random")
@@ -70,6 +75,8 @@ class RunConfig:
     )
     activation: str = _option("relu", "NAME", values.one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
     init: str = _option("default", "NAME", values.init, "network", "weights: default, xavier, kaiming or normal:STD")
+    norm: str = _option("batch", "NAME", values.norm, "network", f"of the first arm: {', '.join(values.NORMS)}")
+    versus: str = _option("none", "NAME", values.norm, "network", "of the second arm, likewise")
     dropout: float = _option(0.0, "P", values.share, "network", "dropout after each activation")
     weights: str = _option(
         "paired", "NAME", values.one_of("paired", "independent"), "network",
@@ -78,6 +85,24 @@ class RunConfig:
         0.1, "M", values.momentum, "network",
         "share of the newest batch in the running statistics; cumulative: plain average of all batches")  # fmt: skip
     bn_eps: float = _option(1e-5, "E", values.positive, "network", "added to the variance before the square root")
+    bn_eval: str = _option(
+        "running", "HOW", values.bn_eval, "network",
+        "statistics that evaluation normalizes by: running; batch (as if eval() were forgotten); single (the same, one "
+        "sample at a time); precise (re-estimated over 10,000 training samples)")  # fmt: skip
+    bn_noise: float = _option(
+        0.0, "SIGMA", values.noise, "network", "noise after the first arm's normalization; 0.5 is Santurkar's noisy BN"
+    )
+    adapt_bn: bool = _option(
+        False, "", values.switch, "network", "re-estimate BN's statistics on the (shifted) validation set: AdaBN"
+    )
+    probe: tuple[str, ...] = _option(
+        (), "NAME,NAME,...", values.probes, "training",
+        f"measure every so often: {', '.join(values.PROBES)}; or all", "none")  # fmt: skip
+    probe_every: int = _option(500, "N", values.count, "training", "steps between two probes")
+    unit: int = _option(0, "N", values.integer(0, 65_535), "training", "unit whose percentiles are kept, in each layer")
+    intervene: str = _option(
+        "", "STEP:ACTION=VALUE,...", interventions, "training",
+        "change something after so many steps, such as 1000:dropout=0.5", "nothing")  # fmt: skip
     preset: str | None = _option(
         None, "NAME", lambda text: values.one_of(*PRESETS)(text), "training",
         "a named configuration; explicit options override it; 'list' prints all", "none")  # fmt: skip
@@ -114,6 +139,11 @@ class RunConfig:
                 f"--train-samples {self.train_samples} is less than one batch: take at least --batch-size "
                 f"({self.batch_size}) samples"
             )
+        for name in ("norm", "versus"):
+            groups = getattr(self, name).partition(":")[2]
+            odd = next((width for width in self.hidden if groups and width % int(groups)), None)
+            if odd is not None:
+                raise UsageError(f"--{name} group:{groups}: a hidden layer of {odd} can't be divided by {groups}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return every option by its name, as plain JSON values."""
@@ -125,7 +155,7 @@ class RunConfig:
         for option in fields(self):
             value = getattr(self, option.name)
             if option.metadata["group"] != OUTPUT and option.name != "preset" and value != option.default:
-                words += [flag_of(option.name), _as_text(value)]
+                words += [flag_of(option.name)] if value is True else [flag_of(option.name), _as_text(value)]
         return shlex.join(words)
 
 
@@ -192,7 +222,7 @@ def read_config_file(path: str) -> tuple[dict[str, Any], dict[str, str]]:
             raise UsageError(f"--config {path}: no option is called {_shorten(key)!r}{hint or '; see bntui --help'}")
         if isinstance(value, dict):
             raise UsageError(f"--config {path}: {key} is a table; write {key} = VALUE")
-        if isinstance(value, list) and name != "hidden":
+        if isinstance(value, list) and not isinstance(known[name].default, tuple):
             raise UsageError(f"--config {path}: {key} takes one value, not a list")
         if known[name].metadata["parse"] is values.path and not isinstance(value, str):
             raise UsageError(f"--config {path}: {key} takes a path in quotes")

@@ -21,10 +21,11 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class LearningRate:
-    """Set the learning rate of both arms."""
+class Change:
+    """Give one of `settings.SETTINGS` another value; of a switch, None toggles."""
 
-    value: float
+    setting: str
+    value: float | int | str | bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,15 @@ class ScaleLearningRate:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNorm:
-    """Switch batch normalization of the `bn` arm on or off; `None` toggles."""
-
-    on: bool | None = None
+class PreciseBatchNorm:
+    """Put BN's running statistics at what many training samples have, with the weights as they are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Freeze:
-    """Normalise by the running statistics while training, and leave them as they are; `None` toggles."""
+class RestartArm:
+    """Put one arm (`bn` or `plain`), and what the optimizer knows of it, back to where it began."""
 
-    on: bool | None = None
+    arm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,10 @@ class Stop:
     """Finish the step under way and end the run."""
 
 
-Command: TypeAlias = Pause | Step | LearningRate | ScaleLearningRate | BatchNorm | Freeze | Restart | Export | Stop
+Command: TypeAlias = Pause | Step | Change | ScaleLearningRate | PreciseBatchNorm | RestartArm | Restart | Export | Stop
+
+
+WATCHED = ("batch_norm", "flow", "probes", "explain")
 
 
 class Control:
@@ -81,10 +83,12 @@ class Control:
         self._schedule = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
         self.stopping = False
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
-        self.watching = False
-        """True while somebody looks at the BN layers, which are then read within epochs too; changes no number."""
-        self.watching_flow = False
-        """The same of what flows through the layers."""
+        self.watching: frozenset[str] = frozenset()
+        """What somebody looks at, and is then read within epochs too: of `WATCHED`; changes no number."""
+        self.layer = 0
+        """Which normalized layer is looked at, counted on beyond the last."""
+        self.unit = 0
+        """Which of its units, likewise."""
 
     def send(self, command: Command) -> None:
         """Hand a command over; returns at once."""

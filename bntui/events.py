@@ -126,6 +126,8 @@ class LayerFlow:
     """15th, 50th and 85th percentile of the input to the activation; empty for the last layer, which has none."""
     inactive: float
     """Share of ReLU units that are 0 for the whole batch, or of sigmoid or tanh outputs within 0.05 of a limit."""
+    unit_percentiles: tuple[float, ...] = ()
+    """The same percentiles of one unit over the batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,97 @@ class FlowRead:
     bn: tuple[LayerFlow, ...]
     plain: tuple[LayerFlow, ...]
     live: bool = False
+    unit: int = 0
+    """Which unit the percentiles of one are of; counted on beyond a layer's last."""
+    milliseconds: float = 0.0
+    """What it took to read this."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShift:
+    """Internal covariate shift of one linear layer in one step (Santurkar et al. 2018, definition 2.1)."""
+
+    layer: str
+    difference: float
+    """L2 norm of G - G', the gradients by its weights before and after the layers below were updated."""
+    cosine: float
+    """Of the angle between them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landscape:
+    """Loss and gradient of one batch at steps of ½, 1, 2 and 4 times the learning rate along its gradient."""
+
+    lowest: float
+    highest: float
+    gradient_change: float
+    """Largest L2 distance of a gradient there from that at the start."""
+    smoothness: float
+    """Effective β: largest ratio of that distance to the length of the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One batch's metrics by its own statistics, by the running ones, and by re-estimated ones."""
+
+    batch: Metrics
+    running: Metrics
+    precise: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What the probes found in an arm; empty or None for one that was not asked for, or has nothing to find."""
+
+    covariate_shift: tuple[LayerShift, ...] = ()
+    landscape: Landscape | None = None
+    gap: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the probes found in both arms in the step that ends at `step`; `live` as in `BatchNormRead`."""
+
+    epoch: int
+    step: int
+    bn: Probes
+    plain: Probes
+    milliseconds: dict[str, float]
+    """What each probe took, by its name."""
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One channel of a batch norm layer in the step that ends at `step`, as far as the rest follows from it."""
+
+    step: int
+    layer: str
+    channel: int
+    momentum: float
+    eps: float
+    by_batch: bool
+    """Whether the batch's own statistics normalised, not the running ones."""
+    weight: float
+    bias: float
+    running_mean: float
+    """Before the step, as the next."""
+    running_var: float
+    x: tuple[float, ...]
+    """Input, a value a sample."""
+    dy: tuple[float, ...]
+    """Gradient of the loss by the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """How the run goes on from a step: how far the epochs were then, and at what batch size it ends when."""
+
+    step: int
+    epochs: float
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +244,6 @@ class Resumed:
     """Training goes on after `step`."""
 
     step: int
-
-
-NUMERIC_ACTIONS = ("learning_rate", "bn", "freeze")
-"""Interventions that change the numbers of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +295,8 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Loading | Notice | Started | Stepped | EpochEnded | BatchNormRead | FlowRead | Paused | Resumed | Intervened | Alert
-    | Restarted | Hashed | Finished
+    Loading | Notice | Started | Planned | Stepped | EpochEnded | BatchNormRead | FlowRead | Probed | Explained | Paused
+    | Resumed | Intervened | Alert | Restarted | Hashed | Finished
 )  # fmt: skip
 Emit: TypeAlias = Callable[[Event], None]
 
@@ -263,6 +352,8 @@ def _build(kind: Any, value: Any) -> Any:
             raise ValueError("a list is wanted")
         return tuple(_build(arguments[0], item) for item in value)
     if origin in (types.UnionType, typing.Union):
+        if is_dataclass(arguments[0]) and value is not None:
+            return _build(arguments[0], value)
         if value is None or isinstance(value, bool | int | float | str):
             return value
         raise ValueError("a plain value is wanted")

@@ -11,12 +11,13 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bntui import __version__
+from bntui.arms import norm_names
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
 from bntui.errors import Interrupted
 from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
 from bntui.history import History
-from bntui.replay import read_interventions
+from bntui.replay import scheduled
 from bntui.sinks.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
     BntuiError
         Whatever keeps the run from beginning, or its results from being written.
     """
-    replaying = config.replay_interventions
-    control = Control([] if replaying is None else read_interventions(replaying))
+    control = Control(scheduled(config))
     recorder = recorder or Recorder(config, History())
     history = recorder.history
     with Screen(config, recorder, lines) as screen, _stopping_on_signals(control, history) as caught:
@@ -197,12 +197,15 @@ class Screen:
 
     def _started(self, event: Started) -> None:
         self._total = event.total_steps
+        names = norm_names(event.config)
         data, environment = event.dataset, event.environment
         self.line(
             f"bntui {__version__}: {data['name']} {data['train_samples']:,}/{data['validation_samples']:,}, "
             f"{environment['device']} ({environment['device_name']}), seed {event.config['seed']}, "
             f"{event.total_steps:,} steps of {event.config['batch_size']} samples"
         )
+        if names != norm_names({}):
+            self.line(f"bn is the arm with {names['bn']}, plain that with {names['plain']}")
         self.line(f"{'epoch':>{self._width}}  {'set':<10}  {'bn loss':>9}  {'accuracy':>8}  plain loss  accuracy")
 
     def _epoch(self, split: str, event: EpochEnded, metrics: Split) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from bntui.arms import ARMS, labels
 from bntui.events import (
     Alert,
     BatchNormRead,
     EpochEnded,
     Event,
+    Explained,
     Finished,
     FlowRead,
     Hashed,
@@ -20,19 +21,22 @@ from bntui.events import (
     Loading,
     Notice,
     Paused,
+    Planned,
+    Probed,
     Restarted,
     Resumed,
     Started,
     Stepped,
 )
+from bntui.settings import Scalar, initial
 
-ARMS = ("bn", "plain")
 MAX_POINTS = 2_000
 MAX_EPOCHS = 4_096
 MAX_ALERTS = 1_000
 MAX_BATCH_NORM_NUMBERS = 500_000
 MAX_FLOW_NUMBERS = 100_000
 MAX_FLOWS = 512
+MAX_PROBES = 512
 
 
 class Series:
@@ -110,6 +114,11 @@ class History:
     """As `batch_norm`, of what flowed through the layers."""
     flow_recent: deque[FlowRead] = field(default_factory=lambda: deque(maxlen=MAX_FLOWS))
     """The newest readings, those within epochs too."""
+    probes: list[Probed] = field(default_factory=list)
+    """Readings that are kept: all, then evenly spaced ones, at most `MAX_PROBES`."""
+    probes_recent: deque[Probed] = field(default_factory=lambda: deque(maxlen=MAX_PROBES))
+    """The newest, also those for who watches."""
+    explained: Explained | None = None
     recent: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
     """The newest steps, each with its loss in `bn` and `plain`."""
     best: dict[str, Best] = field(default_factory=dict)
@@ -119,7 +128,10 @@ class History:
     loading: Loading | None = None
     step: int = 0
     epoch: int = 0
-    lr: float = math.nan
+    settings: dict[str, Scalar] = field(default_factory=lambda: initial({}))
+    """What can be changed while the run goes on, as it is now."""
+    plans: list[Planned] = field(default_factory=list)
+    """The first plan, and the one after each change of the batch size."""
     train_seconds: float = 0.0
     wall_seconds: float = 0.0
     diverged: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(ARMS, False))
@@ -129,6 +141,8 @@ class History:
     _epoch_stride: int = 1
     _batch_norm_stride: int = 1
     _flow_stride: int = 1
+    _probes_stride: int = 1
+    _probes_seen: int = 0
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -153,10 +167,18 @@ class History:
                 numbers = 6 * (len(event.bn) + len(event.plain))
                 limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
                 self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
+        elif isinstance(event, Probed):
+            self.probes_recent.append(event)
+            if not event.live:
+                self._add_probes(event)
+        elif isinstance(event, Explained):
+            self.explained = event
+        elif isinstance(event, Planned):
+            self.plans.append(event)
         elif isinstance(event, Intervened):
             self.interventions.append(event)
-            if event.action == "learning_rate" and isinstance(event.after, float):
-                self.lr = event.after
+            if event.action in self.settings and event.after is not None:
+                self.settings[event.action] = event.after
         elif isinstance(event, Alert):
             if event.kind == "diverged" and event.arm in self.diverged:
                 self.diverged[event.arm] = True
@@ -168,7 +190,7 @@ class History:
             self.loading = event
         elif isinstance(event, Started):
             self.started, self.status, self.loading = event, "running", None
-            self.lr = float(event.config["lr"])
+            self._plan_from(event)
         elif isinstance(event, Paused):
             self.status = "paused"
         elif isinstance(event, Resumed):
@@ -178,11 +200,51 @@ class History:
             if isinstance(event, Finished):
                 self.status = event.status
         elif isinstance(event, Restarted):
-            fresh = History(started=self.started, notices=self.notices, status=self.status, lr=self.lr)
+            fresh = History(started=self.started, notices=self.notices, status=self.status)
+            if self.started is not None:
+                fresh._plan_from(self.started)
             self.__dict__.update(fresh.__dict__)
 
+    def _plan_from(self, started: Started) -> None:
+        self.settings = initial(started.config)
+        batch_size = int(self.settings["batch_size"])
+        self.plans = [Planned(0, 0.0, batch_size, started.steps_per_epoch, started.total_steps)]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What each arm is called on the screen."""
+        return labels(self.started.config if self.started else {})
+
+    @property
+    def lr(self) -> float:
+        """The learning rate now."""
+        return float(self.settings["learning_rate"])
+
+    @property
+    def total_steps(self) -> int:
+        """The step with which the run will end."""
+        return self.plans[-1].total_steps if self.plans else 0
+
+    @property
+    def samples(self) -> int:
+        """Training samples seen so far."""
+        ends = [*(plan.step for plan in self.plans[1:]), self.step]
+        return sum((end - plan.step) * plan.batch_size for plan, end in zip(self.plans, ends, strict=True))
+
+    def epochs_at(self, step: int) -> float:
+        """Return how many epochs had passed after a step."""
+        plan = next((plan for plan in reversed(self.plans) if plan.step <= step), None)
+        return 0.0 if plan is None else plan.epochs + (step - plan.step) / max(1, plan.steps_per_epoch)
+
+    def _add_probes(self, event: Probed) -> None:
+        if len(self.probes) >= MAX_PROBES:
+            self.probes, self._probes_stride = self.probes[::2], 2 * self._probes_stride
+        if self._probes_seen % self._probes_stride == 0:
+            self.probes.append(event)
+        self._probes_seen += 1
+
     def _add_epoch(self, event: EpochEnded) -> None:
-        self.epoch, self.step, self.lr = event.epoch, event.step, event.lr
+        self.epoch, self.step = event.epoch, event.step
         self._epoch_stride = _append_thinned(self.epochs, event, self._epoch_stride, MAX_EPOCHS)
         for arm in ARMS:
             metrics = getattr(event.validation, arm)

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bntui.control import BatchNorm, Command, Freeze, LearningRate, Stop
+from bntui.config import RunConfig
+from bntui.control import Change, Command, Stop
 from bntui.errors import UsageError
-from bntui.values import MAX_LR, MIN_LR
+from bntui.settings import command, schedule
 
 SIZE_LIMIT = 64 << 20
 """Bytes a results file may have."""
@@ -73,28 +74,39 @@ def read_interventions(path: str) -> list[tuple[int, Command]]:
     rows = read_results(path, option).get("interventions")
     if not isinstance(rows, list):
         raise UsageError(f"{option}: not a results file of bntui; name a run folder or its results.json")
-    schedule = []
+    found = []
     for number, row in enumerate(rows, 1):
         try:
-            command = _command(row)
+            obeyed = _command(row)
             step = row["step"]
             if not isinstance(step, int) or isinstance(step, bool) or step < 0:
                 raise ValueError
         except (KeyError, TypeError, ValueError, OverflowError):
             raise UsageError(f"{option}: intervention {number} is damaged; export the run again") from None
-        if command is not None:
-            schedule.append((step, command))
-    return schedule
+        if obeyed is not None:
+            found.append((step, obeyed))
+    return found
 
 
 def _command(row: dict[str, Any]) -> Command | None:
-    action, to = row["action"], row["to"]
+    action = row["action"]
     if action in _WITHOUT_EFFECT:
         return None
     if action == "stop":
         return Stop()
-    if action == "learning_rate" and isinstance(to, int | float) and MIN_LR <= to <= MAX_LR and to is not True:
-        return LearningRate(float(to))
-    if action in ("bn", "freeze") and isinstance(to, bool):
-        return BatchNorm(to) if action == "bn" else Freeze(to)
-    raise ValueError
+    found, to = command(action, row["to"]), row["to"]
+    if isinstance(found, Change) and any(isinstance(to, kind) != isinstance(found.value, kind) for kind in (str, bool)):
+        raise ValueError
+    return found
+
+
+def scheduled(config: RunConfig) -> list[tuple[int, Command]]:
+    """Return what is to happen in a run by itself: what is replayed, which has all that was planned, or else that.
+
+    Raises
+    ------
+    UsageError
+        As for `read_interventions`.
+    """
+    replaying = config.replay_interventions
+    return schedule(config.intervene) if replaying is None else read_interventions(replaying)

@@ -16,6 +16,12 @@ MIN_LR, MAX_LR = 1e-12, 1e6
 """Learning rates that a run takes, as an option or while it goes on."""
 
 
+NORMS = ("batch", "layer", "group:G", "instance", "batch-renorm", "none")
+SHIFTS = {"brightness": (-1, 1), "contrast": (-1, 4), "noise": (0, 2), "rotation": (-180, 180), "inversion": (0, 1)}
+"""Ways to change images, and the lowest and the highest strength of each."""
+PROBES = ("covariate-shift", "landscape", "gap")
+
+
 def integer(minimum: int, maximum: int) -> Parse:
     """Return the parser of a whole number from `minimum` to `maximum`."""
 
@@ -120,6 +126,43 @@ def device(text: str) -> str:
     raise ValueError("one of auto, cpu, cuda, cuda:N, mps")
 
 
+def norm(text: str) -> str:
+    """Parse the name of a kind of normalization."""
+    name, colon, groups = text.partition(":")
+    wanted = f"one of {', '.join(NORMS)}, with G from 1 to 65,536"
+    if name == "group" and colon:
+        try:
+            return f"group:{integer(1, 65_536)(groups)}"
+        except ValueError:
+            raise ValueError(wanted) from None
+    if text not in NORMS or name == "group":
+        raise ValueError(wanted)
+    return text
+
+
+def shift(text: str) -> str:
+    """Parse a change of the validation images."""
+    kind, colon, strength = text.partition(":")
+    if text == "none":
+        return text
+    if colon and kind in SHIFTS:
+        low, high = SHIFTS[kind]
+        try:
+            return f"{kind}:{number('', lambda v: low <= v <= high)(strength):g}"
+        except ValueError:
+            raise ValueError(f"for {kind} a strength from {low:g} to {high:g}") from None
+    ranges = ", ".join(f"{name}:{low:g}..{high:g}" for name, (low, high) in SHIFTS.items())
+    raise ValueError(f"none, or KIND:STRENGTH of {ranges}")
+
+
+def probes(text: str) -> tuple[str, ...]:
+    """Parse names of probes, in the order of `PROBES`."""
+    names = set(PROBES) if text == "all" else set() if text in ("", "none") else set(text.split(","))
+    if not names <= set(PROBES):
+        raise ValueError(f"none, all, or some of {','.join(PROBES)}")
+    return tuple(name for name in PROBES if name in names)
+
+
 def path(text: str) -> str:
     """Parse a path."""
     if not text or "\0" in text:
@@ -134,7 +177,17 @@ def switch(text: str) -> bool:
     return text == "True"
 
 
+def on_off(text: str) -> bool:
+    """Parse the value of a switch that a person writes."""
+    if text.lower() not in ("true", "on", "false", "off"):
+        raise ValueError("on or off")
+    return text.lower() in ("true", "on")
+
+
 learning_rate = number(f"a number from {MIN_LR:g} to {MAX_LR:g}", lambda v: MIN_LR <= v <= MAX_LR)
 positive = number("a number above 0", lambda v: v > 0)
 share = number("a number from 0 up to, not including, 1", lambda v: 0 <= v < 1)
 count = integer(1, 1_000_000_000)
+batch_size = integer(2, 1_000_000)
+noise = number("a number from 0 to 10", lambda v: 0 <= v <= 10)
+bn_eval = one_of("running", "batch", "single", "precise")

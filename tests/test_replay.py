@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.control import BatchNorm, Freeze, LearningRate, Stop
+from bntui.control import Change, Stop
 from bntui.errors import UsageError
 from bntui.replay import read_interventions
 
@@ -27,7 +27,7 @@ def test_what_changes_numbers_becomes_a_command(tmp_path: Path) -> None:
         row(2, "freeze", True), row(3, "step", 4), row(4, "resume", False), row(5, "export", None),
         row(9, "stop", None),
     ]  # fmt: skip
-    expected = [(1, BatchNorm(False)), (2, LearningRate(1.0)), (2, Freeze(True)), (9, Stop())]
+    expected = [(1, Change("bn", False)), (2, Change("learning_rate", 1.0)), (2, Change("freeze", True)), (9, Stop())]
     assert read_interventions(write(tmp_path / "results.json", rows)) == expected
     assert read_interventions(str(tmp_path)) == expected
 

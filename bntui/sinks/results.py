@@ -10,8 +10,10 @@ from typing import Any
 
 from bntui import __version__
 from bntui.alerts import gradient_ratio
-from bntui.events import NUMERIC_ACTIONS, finite
-from bntui.history import ARMS, History
+from bntui.arms import ARMS, norm_names
+from bntui.events import finite
+from bntui.history import History
+from bntui.settings import NUMERIC_ACTIONS
 
 SCHEMA = "bntui.results/1"
 
@@ -48,6 +50,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
             "config": config,
             "environment": started.environment,
             "dataset": started.dataset,
+            "arms": norm_names(started.config),
             "epochs": [
                 {
                     "epoch": row.epoch,
@@ -80,6 +83,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
                 for name, features in started.layers.items()
             ],
             "flow": history.flow,
+            "probes": history.probes,
             "interventions": [
                 {"step": i.step, "epoch": i.epoch, "action": i.action, "from": i.before, "to": i.after}
                 for i in history.interventions
@@ -99,8 +103,6 @@ def to_json(results: dict[str, Any]) -> str:
 
 
 def _summary(history: History) -> dict[str, Any]:
-    started = history.started
-    assert started is not None
     last = history.epochs[-1] if history.epochs else None
     rate = history.step / history.train_seconds if history.train_seconds > 0 else None
     flow = history.flow[-1] if history.flow else None
@@ -119,7 +121,7 @@ def _summary(history: History) -> dict[str, Any]:
         "best": {arm: history.best.get(arm) for arm in ARMS},
         "steps": history.step,
         "steps_per_second": rate,
-        "samples_per_second": None if rate is None else rate * started.config["batch_size"],
+        "samples_per_second": history.samples / history.train_seconds if history.train_seconds > 0 else None,
         "wall_seconds": history.wall_seconds,
         "diverged": history.diverged,
         "gradient_ratio": {arm: gradient_ratio(getattr(flow, arm)) if flow else None for arm in ARMS},

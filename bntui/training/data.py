@@ -82,7 +82,11 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
         if limit is not None and limit > len(labels):
             flag = f"--{split}-samples {limit:,}"
             raise UsageError(f"{flag}: {name} has {len(labels):,} {split} samples; ask for fewer")
-        splits[split] = (images[:limit], labels[:limit])
+        images = images[:limit]
+        splits[split] = (
+            np.where(images > 127, np.uint8(255), np.uint8(0)) if config.binary else images,
+            labels[:limit],
+        )
     train, validation = splits["train"], splits["validation"]
     if len(train[1]) < config.batch_size:
         raise UsageError(

@@ -13,10 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from bntui.training.models import SeededDropout, SwitchableBatchNorm1d
+from bntui.training.models import SeededDropout
+from bntui.training.norm_layers import build_norm_layer
+from bntui.training.norms import Switchable
 
 # One overload each: to look it up anew at every call takes longer than some of the kernels.
-_batch_norm_backward = torch.ops.aten.native_batch_norm_backward.default
 _threshold_backward = torch.ops.aten.threshold_backward.default
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.default
 _tanh_backward = torch.ops.aten.tanh_backward.default
@@ -66,53 +67,6 @@ class LinearLayer:
         return d if self.first else torch.mm(d, self.weight)
 
 
-class BatchNormLayer:
-    """`SwitchableBatchNorm1d`: y = γ (x - μ) / √(σ² + ε) + β (Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167).
-
-    The biased batch variance normalises; the unbiased one goes into the running variance.
-    """
-
-    def __init__(self, module: SwitchableBatchNorm1d, gradients: Mapping[Tensor, Tensor]) -> None:
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        assert module.num_batches_tracked is not None
-        self.module = module
-        self.weight, self.bias = module.weight.data, module.bias.data
-        self.running_mean, self.running_var = module.running_mean, module.running_var
-        self.counter = module.num_batches_tracked
-        self.tracked = int(self.counter)
-        self.input: Tensor | None = None
-        self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `Layer.forward`."""
-        module = self.module
-        self.input = x
-        if not module.enabled:
-            return x
-        self.by_batch = not module.frozen
-        momentum = 0.0
-        if self.by_batch:
-            self.counter.add_(1)
-            self.tracked += 1
-            momentum = 1 / self.tracked if module.momentum is None else module.momentum
-        y, self.mean, self.inverse_std = torch.native_batch_norm(
-            x, self.weight, self.bias, self.running_mean, self.running_var, self.by_batch, momentum, module.eps
-        )
-        return y
-
-    def backward(self, d: Tensor) -> Tensor:
-        """As `Layer.backward`."""
-        if not self.module.enabled:
-            return d
-        d, weight_gradient, bias_gradient = _batch_norm_backward(
-            d, self.input, self.weight, self.running_mean, self.running_var, self.mean, self.inverse_std,
-            self.by_batch, self.module.eps, (True, True, True))  # fmt: skip
-        self.weight_gradient.copy_(weight_gradient)
-        self.bias_gradient.copy_(bias_gradient)
-        return d
-
-
 class ActivationLayer:
     """An activation; its backward kernel takes the output (`relu`, `sigmoid`, `tanh`) or the input (the others)."""
 
@@ -146,15 +100,16 @@ class DropoutLayer:
 
     def __init__(self, module: SeededDropout) -> None:
         self.module = module
+        self.mask: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
-        self.mask = self.module.mask(x)
-        return x * self.mask
+        self.mask = self.module.mask(x) if self.module.p else None
+        return x if self.mask is None else x * self.mask
 
     def backward(self, d: Tensor) -> Tensor:
         """As `Layer.backward`."""
-        return d * self.mask
+        return d if self.mask is None else d * self.mask
 
 
 _LEAK = 0.01
@@ -198,8 +153,8 @@ def build_layer(module: nn.Module, gradients: Mapping[Tensor, Tensor], first: bo
     """Return the written-out form of a module of an arm; `gradients` is where its parameters' gradients go."""
     if isinstance(module, nn.Linear):
         return LinearLayer(module, gradients, first)
-    if isinstance(module, SwitchableBatchNorm1d):
-        return BatchNormLayer(module, gradients)
+    if isinstance(module, Switchable):
+        return build_norm_layer(module, gradients)
     if isinstance(module, SeededDropout):
         return DropoutLayer(module)
     return ActivationLayer(module)

@@ -1,8 +1,9 @@
-"""Build the pair: two ordinary PyTorch models that differ in nothing but batch normalization."""
+"""Build the pair: two ordinary PyTorch models that differ in nothing but their normalization."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -10,33 +11,7 @@ from torch import nn
 
 from bntui.config import RunConfig
 from bntui.training.idx import CLASSES, SIDE
-
-
-class SwitchableBatchNorm1d(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` that can be switched off or frozen at any time.
-
-    Attributes
-    ----------
-    enabled : bool
-        False: the input passes through and the running statistics stand still.
-    frozen : bool
-        True: training normalises by the running statistics, as evaluation does, and leaves them as they are.
-    """
-
-    def __init__(self, features: int, eps: float, momentum: float | None) -> None:
-        super().__init__(features, eps=eps, momentum=momentum)
-        self.enabled = True
-        self.frozen = False
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise `x`, float32 [batch, features]."""
-        if not self.enabled:
-            return x
-        if self.frozen:
-            return nn.functional.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
-        return super().forward(x)
+from bntui.training.norms import Switchable, SwitchableBatchNorm1d, build_norm
 
 
 class SeededDropout(nn.Module):
@@ -53,7 +28,7 @@ class SeededDropout(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Drop units of `x` in training mode."""
-        return x * self.mask(x) if self.training else x
+        return x * self.mask(x) if self.training and self.p else x
 
 
 @dataclass(frozen=True)
@@ -71,27 +46,48 @@ class Pair:
         return {"bn": self.bn, "plain": self.plain}
 
     @property
-    def norms(self) -> dict[str, SwitchableBatchNorm1d]:
-        """The BN layers by their name in the `bn` arm's state_dict."""
-        return {name: module for name, module in self.bn.named_modules() if isinstance(module, SwitchableBatchNorm1d)}
+    def normalized(self) -> str:
+        """The arm whose normalization can be switched: the first that has one; empty if neither has."""
+        return next((arm for arm, model in self.arms.items() if any(isinstance(m, Switchable) for m in model)), "")
+
+    @property
+    def norms(self) -> list[Switchable]:
+        """The normalizations of that arm, from the input on."""
+        return [m for m in self.arms.get(self.normalized, ()) if isinstance(m, Switchable)]
+
+    @property
+    def batch_norms(self) -> list[SwitchableBatchNorm1d]:
+        """All that keep statistics, in either arm."""
+        return [m for model in self.arms.values() for m in model if isinstance(m, SwitchableBatchNorm1d)]
+
+    @property
+    def dropouts(self) -> list[SeededDropout]:
+        """All that drop units, in either arm."""
+        return [m for model in self.arms.values() for m in model if isinstance(m, SeededDropout)]
 
 
 def build_pair(config: RunConfig, device: torch.device) -> Pair:
     """Build both arms from the seed; the global random state is left as it was.
 
     The weights are drawn on the CPU, so that every device starts from the same ones, in the order: the linear layers
-    of `bn`, its BN layers (which draw nothing), then, unless `weights` is `paired`, the linear layers of `plain`.
+    of `bn`, then, unless `weights` is `paired`, those of `plain`. Normalizations draw nothing.
     """
     widths = (SIDE * SIDE, *config.hidden, CLASSES)
     momentum = None if isinstance(config.bn_momentum, str) else config.bn_momentum
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         linear = _linear_layers(widths, config)
-        norm = [SwitchableBatchNorm1d(width, config.bn_eps, momentum) for width in config.hidden]
         bare = copy.deepcopy(linear) if config.weights == "paired" else _linear_layers(widths, config)
         generator = torch.Generator()
         generator.set_state(torch.get_rng_state())
-    return Pair(_stack(linear, norm, config, device), _stack(bare, [], config, device), generator)
+    norms = [
+        [build_norm(kind, w, config.bn_eps, momentum) for w in config.hidden] for kind in (config.norm, config.versus)
+    ]
+    pair = Pair(_stack(linear, norms[0], config, device), _stack(bare, norms[1], config, device), generator)
+    noise = torch.Generator(device).manual_seed(config.seed)
+    for norm in pair.norms:
+        norm.generator, norm.noise = noise, config.bn_noise
+    return pair
 
 
 def activation(name: str) -> nn.Module:
@@ -123,16 +119,18 @@ def _linear_layers(widths: tuple[int, ...], config: RunConfig) -> list[nn.Linear
 
 
 def _stack(
-    linear: list[nn.Linear], norm: list[SwitchableBatchNorm1d], config: RunConfig, device: torch.device
+    linear: list[nn.Linear], norms: list[Switchable | None], config: RunConfig, device: torch.device
 ) -> nn.Sequential:
-    modules: list[nn.Module] = []
+    model = nn.Sequential()
     # The same seed in both arms: they drop the same units.
     generator = torch.Generator(device).manual_seed(config.seed)
-    for index, layer in enumerate(linear[:-1]):
-        modules.append(layer)
-        if norm:
-            modules.append(norm[index])
-        modules.append(activation(config.activation))
-        if config.dropout:
-            modules.append(SeededDropout(config.dropout, generator))
-    return nn.Sequential(*modules, linear[-1]).to(device)
+    places = itertools.count()
+    for layer, norm in zip(linear[:-1], norms, strict=True):
+        for module in (layer, norm, activation(config.activation)):
+            if module is not None:
+                model.add_module(str(next(places)), module)
+        # There in any case, as it may be asked for later; unless it is, the others have the names of a net without.
+        name = str(next(places)) if config.dropout else f"dropout{len(model)}"
+        model.add_module(name, SeededDropout(config.dropout, generator))
+    model.add_module(str(next(places)), linear[-1])
+    return model.to(device)

@@ -98,6 +98,13 @@ class FlatOptimizer:
                 part.count = count
                 self.update(part)
 
+    def forget(self, groups: Iterable[int]) -> None:
+        """Begin anew with some groups, as if they had never been updated."""
+        for group in groups:
+            self.counts[group] = 0
+            for tensor in self._parts[group].state:
+                tensor.zero_()
+
     def update(self, part: _Part) -> None:
         """Update one stretch, whose `count` includes this step."""
         raise NotImplementedError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -12,19 +13,22 @@ import torch
 from bntui import alerts
 from bntui import control as c
 from bntui import events as e
+from bntui.arms import ARMS
 from bntui.config import RunConfig
 from bntui.errors import Interrupted
-from bntui.training import data, devices, models, probes
+from bntui.settings import SETTINGS, Scalar, initial
+from bntui.training import data, devices, models
+from bntui.training.evaluation import Evaluator, set_running_statistics
+from bntui.training.observer import Observer
 from bntui.training.order import DataOrder, batches
-from bntui.training.step import Trainer, evaluate, state_sha256
+from bntui.training.step import Trainer, state_sha256
 from bntui.training.stopwatch import Stopwatch
-from bntui.values import MAX_LR, MIN_LR
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
 
-WATCH_SECONDS = 0.5
-"""How often the BN layers are read within an epoch while somebody watches."""
+RECENT = 100
+"""Steps of which the mean loss in train mode is compared with that in eval mode."""
 
 
 def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
@@ -97,24 +101,36 @@ class _Session:
         self.config, self.dataset, self.device = config, dataset, device
         self.emit, self.control = emit, control
         self.begun = time.perf_counter()
-        self.steps_per_epoch = len(dataset.train) // config.batch_size
-        self.last_step = min(config.epochs * self.steps_per_epoch, config.max_steps or math.inf)
         self.paused = False
-        self.bn_on, self.frozen, self.lr = True, False, config.lr
+        self.settings = initial(config.to_dict())
+        self.evaluator = Evaluator(dataset, config.seed)
         self._begin()
 
     def _begin(self) -> None:
         """Set everything to where it is before the first step."""
         self.pair = models.build_pair(self.config, self.device)
         self.trainer = Trainer(self.pair, self.config)
+        self.observer = Observer(self.config, self.control, self.emit, self.trainer, self.dataset.train)
         self.order = DataOrder(self.pair.generator)
-        self.step, self.epoch = 0, 1
+        self.step, self.epoch, self.position = 0, 1, 0
+        self.batch_size = self.config.batch_size
+        self._plan()
         self.losses: list[torch.Tensor] = []
-        self.finite = {"bn": True, "plain": True}
+        self.recent: dict[str, deque[float]] = {arm: deque(maxlen=RECENT) for arm in ARMS}
+        self.finite = dict.fromkeys(ARMS, True)
         self.alerted: set[tuple[str, str]] = set()
-        self.look_next = False
+        self.raised: tuple[int, float, float] | None = None
+        """Step at which the learning rate was last changed, before and after."""
         self.watch = Stopwatch()
-        self.emitted = self.watched = time.perf_counter()
+        self.emitted = time.perf_counter()
+
+    def _plan(self) -> None:
+        """Work out with which step the epoch and the run end, from where they are and at the batch size there is."""
+        samples = len(self.dataset.train)
+        self.steps_per_epoch = samples // self.batch_size
+        self.epoch_end = self.step + (samples - self.position) // self.batch_size
+        rest = (self.config.epochs - self.epoch) * self.steps_per_epoch
+        self.last_step = int(min(self.epoch_end + rest, self.config.max_steps or math.inf))
 
     def started(self) -> e.Started:
         """Return the event that opens the run."""
@@ -130,13 +146,14 @@ class _Session:
                 "validation_samples": len(dataset.validation),
                 "sha256": dataset.sha256,
             },
-            layers={f"bn{i}": width for i, width in enumerate(config.hidden, 1)},
+            layers={f"bn{i}": width for i, width in enumerate(config.hidden, 1)} if self.pair.normalized else {},
             steps_per_epoch=self.steps_per_epoch,
-            total_steps=int(self.last_step),
+            total_steps=self.last_step,
         )
 
     def train(self) -> str:
         """Train to the last step; return `completed` or `interrupted`."""
+        self._warn_of_batch_size()
         while True:
             try:
                 while self.step < self.last_step:
@@ -154,73 +171,91 @@ class _Session:
         train_seconds = self.watch.seconds()
         self.watch.start()
         order = self.order.next_epoch(len(self.dataset.train))
-        last = min(self.last_step, self.epoch * self.steps_per_epoch)
-        for x, y in batches(self.dataset.train, order, self.config.batch_size):
-            self._obey_commands()
-            looking = self.look_next or self.step + 1 == last
-            if looking:
-                self.trainer.look(True)
-            self.losses += self.trainer.step(x, y)
-            self.step += 1
-            if looking:
-                self._read_flow(live=self.step != last)
-            if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
-                self._flush()
-                if self.paused or self.emitted - self.watched >= WATCH_SECONDS:
-                    self.watched = self.emitted
-                    self.look_next = self.control.watching_flow
-                    if self.control.watching:
-                        self.emit(self._read_batch_norm(live=True))
-            if self.step >= self.last_step:
-                break
+        self.position = 0
+        while self.step < min(self.epoch_end, self.last_step):
+            self._train_on(order[self.position :])
         self._flush()
         self.watch.stop()
         self._evaluate(self.watch.seconds() - train_seconds)
-        if self.step % self.steps_per_epoch == 0:
+        if self.step == self.epoch_end:
             self.order.skip_evaluation()
             self.epoch += 1
+            self.position = 0
+            self._plan()
+
+    def _train_on(self, order: torch.Tensor) -> None:
+        """Train on samples in that order, up to the end of the epoch or the run, or until the batch size changes."""
+        batch_size = self.batch_size
+        for x, y in batches(self.dataset.train, order, batch_size):
+            self._obey_commands()
+            if batch_size != self.batch_size:
+                return
+            last = self.step + 1 == min(self.epoch_end, self.last_step)
+            observed = self.observer.before(x, y, self.step + 1, last, self.paused)
+            self.losses += self.trainer.step(x, y)
+            self.step += 1
+            self.position += batch_size
+            if observed:
+                self._observe()
+            if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
+                self._flush()
+            if last:
+                return
+
+    def _observe(self) -> None:
+        flow = self.observer.after(self.epoch, self.step, float(self.settings["learning_rate"]))
+        if flow is not None:
+            for arm in ARMS:
+                for kind, message in alerts.of_flow(arm, getattr(flow, arm)):
+                    self._warn(arm, kind, message)
+
+    def _warn(self, arm: str, kind: str, message: str, step: int | None = None) -> None:
+        """Emit an alert, unless there was one of the kind about the arm before."""
+        if (arm, kind) not in self.alerted:
+            self.alerted.add((arm, kind))
+            self.emit(e.Alert(self.step if step is None else step, arm, kind, message))
+
+    def _warn_of_batch_size(self) -> None:
+        norms = {"bn": self.config.norm, "plain": self.config.versus}
+        for warning in alerts.of_batch_size(self.batch_size, norms):
+            self._warn(*warning)
 
     def _evaluate(self, train_seconds: float) -> None:
         begun = time.perf_counter()
-        train = evaluate(self.pair, self.dataset.train, lambda: self.control.stopping)
-        validation = evaluate(self.pair, self.dataset.validation, lambda: self.control.stopping)
-        if train is None or validation is None:
+        metrics = self.evaluator.evaluate(self.pair, self.settings, lambda: self.control.stopping)
+        if metrics is None:
             self._intervene("stop", None, None)
             raise _Stop
+        train, validation = metrics
         seconds = time.perf_counter() - begun
-        self.emit(e.EpochEnded(self.epoch, self.step, self.lr, train_seconds, seconds, train, validation))
-        self.emit(self._read_batch_norm(live=False))
-
-    def _read_flow(self, live: bool) -> None:
-        self.look_next = False
-        flows = {arm: probes.read_flow(layers) for arm, layers in self.trainer.layers.items()}
-        self.trainer.look(False)
-        self.emit(e.FlowRead(self.epoch, self.step, flows["bn"], flows["plain"], live))
-        for arm, layers in flows.items():
-            for kind, message in alerts.of_flow(arm, layers):
-                if (arm, kind) not in self.alerted:
-                    self.alerted.add((arm, kind))
-                    self.emit(e.Alert(self.step, arm, kind, message))
-
-    def _read_batch_norm(self, live: bool) -> e.BatchNormRead:
-        layers = probes.read_batch_norm(self.trainer.batch_norm_layers)
-        return e.BatchNormRead(self.epoch, self.step, layers, live)
+        lr = float(self.settings["learning_rate"])
+        self.emit(e.EpochEnded(self.epoch, self.step, lr, train_seconds, seconds, train, validation))
+        self.observer.read_norms(self.epoch, self.step, live=False)
+        for arm, losses in self.recent.items():
+            if len(losses) == RECENT:
+                for kind, message in alerts.of_gap(arm, sum(losses) / RECENT, getattr(train, arm).loss):
+                    self._warn(arm, kind, message)
 
     def _flush(self) -> None:
         """Read the losses since the last time from the device and emit them."""
         self.emitted = time.perf_counter()
         if not self.losses:
             return
-        losses = dict(zip(("bn", "plain"), torch.stack(self.losses).view(-1, 2).t().tolist(), strict=True))
+        losses = dict(zip(ARMS, torch.stack(self.losses).view(-1, 2).t().tolist(), strict=True))
         self.losses = []
         self.emit(e.Stepped(self.step, 1, tuple(losses["bn"]), tuple(losses["plain"]), self.watch.seconds()))
         for arm, values in losses.items():
+            self.recent[arm].extend(values)
             # One sum instead of a look at each: it is finite only if all of them are.
             if self.finite[arm] and not math.isfinite(sum(values)):
                 self.finite[arm] = False
                 step = self.step - len(values) + 1 + next(i for i, v in enumerate(values) if not math.isfinite(v))
                 message = f"the loss of {arm} is no longer a number: this arm has diverged; try a smaller --lr"
-                self.emit(e.Alert(step, arm, "diverged", message))
+                self._warn(arm, "diverged", message, step)
+                if self.raised is not None:
+                    at, before, after = self.raised
+                    for kind, told in alerts.of_learning_rate(before, after, step - at):
+                        self._warn(arm, kind, told, step)
 
     def _obey_commands(self) -> None:
         """Obey what was asked for and return when the next step may be taken: while paused, not before one is wanted.
@@ -257,22 +292,19 @@ class _Session:
                 self.paused = on
                 if not on:
                     self.emit(e.Resumed(self.step))
-        elif isinstance(command, c.LearningRate):
-            self._set_lr(command.value)
         elif isinstance(command, c.ScaleLearningRate):
-            self._set_lr(self.lr * command.factor)
-        elif isinstance(command, c.BatchNorm):
-            on = not self.bn_on if command.on is None else command.on
-            if on != self.bn_on:
-                self._intervene("bn", self.bn_on, on)
-                self.bn_on = on
-                self.trainer.switch_batch_norm(on)
-        elif isinstance(command, c.Freeze):
-            on = not self.frozen if command.on is None else command.on
-            if on != self.frozen:
-                self._intervene("freeze", self.frozen, on)
-                self.frozen = on
-                self.trainer.freeze_batch_norm(on)
+            self._change("learning_rate", float(self.settings["learning_rate"]) * command.factor)
+        elif isinstance(command, c.Change):
+            now = self.settings[command.setting]
+            self._change(command.setting, not now if command.value is None else command.value)
+        elif isinstance(command, c.PreciseBatchNorm):
+            if self._has_effect("precise_bn"):
+                self._intervene("precise_bn", None, None)
+                set_running_statistics(self.pair, self.dataset.train)
+        elif isinstance(command, c.RestartArm):
+            self._intervene("restart_arm", None, command.arm)
+            self.trainer.restart(command.arm)
+            self.finite[command.arm] = True
         elif isinstance(command, c.Restart):
             raise _Restart
         elif isinstance(command, c.Stop):
@@ -286,12 +318,56 @@ class _Session:
         self._flush()
         self.emit(e.Hashed(self.step, self.hashes(), self.wall_seconds()))
 
-    def _set_lr(self, lr: float) -> None:
-        if not (math.isfinite(lr) and MIN_LR <= lr <= MAX_LR):
-            self.emit(e.Notice(f"learning rate {lr:g} is outside {MIN_LR:g} to {MAX_LR:g}; it stays at {self.lr:g}"))
-        elif lr != self.lr:
-            self._intervene("learning_rate", self.lr, lr)
-            self.lr = self.trainer.optimizer.lr = lr
+    def _change(self, name: str, value: Scalar) -> None:
+        """Give a setting another value, and record it; a value that it does not take is told of."""
+        now = self.settings[name]
+        try:
+            value = SETTINGS[name][1](str(value))
+            if name == "batch_size" and int(value) > len(self.dataset.train):
+                raise ValueError(f"at most the {len(self.dataset.train):,} training samples")
+        except ValueError as error:
+            told = name.replace("_", " ")
+            self.emit(e.Notice(f"{told} takes {error}, not {value}; it stays at {now}"))
+            return
+        if value != now and self._has_effect(name):
+            self._intervene(name, now, value)
+            self._put_into_force(name, value)
+            if name == "learning_rate":
+                self.raised = (self.step, float(now), float(value))
+            if name == "batch_size":
+                self._warn_of_batch_size()
+
+    def _has_effect(self, name: str) -> bool:
+        """Whether there is anything that an intervention acts on; if not, say so."""
+        missing = ""
+        if name in ("bn", "bn_noise") and not self.pair.normalized:
+            missing = "neither arm has a normalization"
+        elif name in ("freeze", "bn_eval", "adapt_bn", "precise_bn") and not self.pair.batch_norms:
+            missing = "neither arm has a normalization that keeps statistics"
+        if missing:
+            self.emit(e.Notice(f"{name.replace('_', ' ')}: {missing}"))
+        return not missing
+
+    def _put_into_force(self, name: str, value: Scalar) -> None:
+        self.settings[name] = value
+        if name == "learning_rate":
+            self.trainer.optimizer.lr = float(value)
+        elif name == "bn":
+            self.trainer.switch_norm(bool(value))
+        elif name == "freeze":
+            for norm in self.pair.batch_norms:
+                norm.frozen = bool(value)
+        elif name == "bn_noise":
+            for module in self.pair.norms:
+                module.noise = float(value)
+        elif name == "dropout":
+            for dropout in self.pair.dropouts:
+                dropout.p = float(value)
+        elif name == "batch_size":
+            epochs = self.epoch - 1 + self.position / len(self.dataset.train)
+            self.batch_size = int(value)
+            self._plan()
+            self.emit(e.Planned(self.step, epochs, self.batch_size, self.steps_per_epoch, self.last_step))
 
     def _intervene(self, action: str, before: e.Scalar, after: e.Scalar) -> None:
         self._flush()
@@ -305,15 +381,10 @@ class _Session:
         with torch.inference_mode(False):
             self._begin()
         self._intervene("restart", abandoned, 0)
-        if self.lr != self.config.lr:
-            self._intervene("learning_rate", self.config.lr, self.lr)
-            self.trainer.optimizer.lr = self.lr
-        if not self.bn_on:
-            self._intervene("bn", True, False)
-            self.trainer.switch_batch_norm(False)
-        if self.frozen:
-            self._intervene("freeze", False, True)
-            self.trainer.freeze_batch_norm(True)
+        for name, before in initial(self.config.to_dict()).items():
+            if self.settings[name] != before:
+                self._intervene(name, before, self.settings[name])
+                self._put_into_force(name, self.settings[name])
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each arm's state_dict."""

@@ -1,22 +1,18 @@
-"""One training step of both arms, and their evaluation: no input or output, no clock."""
+"""One training step of both arms, and what can be changed between two: no input or output, no clock."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from bntui.config import RunConfig
-from bntui.events import Metrics, Split
-from bntui.training.data import Samples, to_input
-from bntui.training.layers import ActivationLayer, BatchNormLayer, LinearLayer, build_layer, cross_entropy
-from bntui.training.models import Pair
+from bntui.training.layers import ActivationLayer, LinearLayer, build_layer, cross_entropy
+from bntui.training.models import Pair, build_pair
+from bntui.training.norm_layers import BatchNormLayer, NormLayer
+from bntui.training.norms import Switchable
 from bntui.training.optimizers import FlatParameters, build_optimizer
-
-_ROWS_AT_ONCE = 2_000
 
 
 class Trainer:
@@ -27,10 +23,13 @@ class Trainer:
 
     def __init__(self, pair: Pair, config: RunConfig) -> None:
         self.pair = pair
-        norm = [p for module in pair.norms.values() for p in module.parameters()]
-        of_norm = set(norm)
-        rest = [p for model in pair.arms.values() for p in model.parameters() if p not in of_norm]
-        self.parameters = FlatParameters([rest, norm])
+        self.config = config
+        groups = []
+        for model in pair.arms.values():
+            norm = [p for module in model if isinstance(module, Switchable) for p in module.parameters()]
+            of_norm = set(norm)
+            groups += [[p for p in model.parameters() if p not in of_norm], norm]
+        self.parameters = FlatParameters(groups)
         self.optimizer = build_optimizer(config.optimizer, self.parameters, config.lr)
         self.layers = {
             arm: [build_layer(m, self.parameters.gradient_of, i == 0) for i, m in enumerate(model)]
@@ -65,49 +64,38 @@ class Trainer:
         return losses
 
     @property
-    def batch_norm_layers(self) -> list[BatchNormLayer]:
-        """The BN layers of the `bn` arm, from the input on."""
-        return [layer for layer in self.layers["bn"] if isinstance(layer, BatchNormLayer)]
+    def norm_layers(self) -> list[NormLayer[Switchable]]:
+        """The normalizations of the arm of which they can be switched, from the input on."""
+        return [layer for layer in self.layers.get(self.pair.normalized, ()) if isinstance(layer, NormLayer)]
 
     def look(self, on: bool) -> None:
-        """Keep, or no longer, what `probes.read_flow` reads after a step; changes no number."""
+        """Keep, or no longer, what the probes read after a step; changes no number."""
         for program in self._programs:
             for layer in program:
-                if isinstance(layer, LinearLayer | ActivationLayer):
+                if isinstance(layer, LinearLayer | ActivationLayer | NormLayer):
                     layer.look(on)
 
-    def switch_batch_norm(self, on: bool) -> None:
-        """Switch the BN layers on or off; while off, γ and β are not trained."""
-        for layer in self.batch_norm_layers:
-            layer.module.enabled = on
-        self.optimizer.active[1] = on
+    def switch_norm(self, on: bool) -> None:
+        """Switch the normalizations of an arm on or off; while off, γ and β are not trained."""
+        for module in self.pair.norms:
+            module.enabled = on
+        if self.pair.normalized:
+            self.optimizer.active[self._groups(self.pair.normalized)[1]] = on
 
-    def freeze_batch_norm(self, on: bool) -> None:
-        """Freeze the running statistics and normalise by them, or go back to the batch's."""
-        for layer in self.batch_norm_layers:
-            layer.module.frozen = on
+    def restart(self, arm: str) -> None:
+        """Put an arm back to where it began: weights, statistics, and what the optimizer knows of them."""
+        model, device = self.pair.arms[arm], self.parameters.values.device
+        with torch.inference_mode(False):
+            model.load_state_dict(build_pair(self.config, device).arms[arm].state_dict())
+        for layer in self.layers[arm]:
+            if isinstance(layer, BatchNormLayer):
+                layer.tracked = 0
+        self.optimizer.forget(self._groups(arm))
 
-
-def evaluate(pair: Pair, samples: Samples, stopping: Callable[[], bool] = lambda: False) -> Split | None:
-    """Return both arms' loss and accuracy in eval mode over every sample, or None when `stopping` turns true."""
-    for model in pair.arms.values():
-        model.eval()
-    sums = []
-    with torch.inference_mode():
-        for images, labels in zip(
-            torch.split(samples.images, _ROWS_AT_ONCE), torch.split(samples.labels, _ROWS_AT_ONCE), strict=True
-        ):
-            if stopping():
-                return None
-            x = to_input(images)
-            for model in pair.arms.values():
-                logits = model(x)
-                sums.append(nn.functional.cross_entropy(logits, labels, reduction="sum"))
-                sums.append((logits.argmax(1) == labels).sum().to(torch.float32))
-        # One transfer for all: every read of a number waits for the device.
-        values = torch.stack(sums).view(-1, 4).tolist()
-    totals = [math.fsum(column) / len(samples) for column in zip(*values, strict=True)]
-    return Split(bn=Metrics(totals[0], totals[1]), plain=Metrics(totals[2], totals[3]))
+    @staticmethod
+    def _groups(arm: str) -> tuple[int, int]:
+        """Return which groups hold an arm's weights and its γ and β."""
+        return (0, 1) if arm == "bn" else (2, 3)
 
 
 def state_sha256(model: nn.Module) -> str:

@@ -44,6 +44,8 @@ DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
 VIEWS = ("charts", "batch-norm", "flow", "log")
+WATCHED_BY = {"charts": ("batch_norm",), "batch-norm": ("batch_norm",), "flow": ("flow",), "log": ()}
+"""What is read for who looks at a view."""
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
 
@@ -289,8 +291,7 @@ class BntuiApp(CommandApp):
         self._state.show(status.state(self.history, self.look, waiting, width, usage))
         self._hints.show_keys(self._keys, self._allowed, self.look, width)
         current = self._switcher.current
-        self.source.control.watching = current in ("charts", "batch-norm")
-        self.source.control.watching_flow = current == "flow"
+        self.source.control.watching = frozenset(WATCHED_BY[str(current)])
         if current == "charts":
             self._show_panel()
         elif current == "batch-norm":

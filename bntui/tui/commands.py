@@ -5,18 +5,27 @@ from __future__ import annotations
 from textual.app import App
 
 from bntui import control as c
-from bntui.errors import UsageError
 from bntui.history import History
+from bntui.settings import SETTINGS
 from bntui.tui.dialog import Answer, Dialog
 from bntui.tui.driver import Driver
 from bntui.tui.live import LiveRun
 from bntui.tui.look import Look
 from bntui.tui.playback import Playback
 from bntui.tui.terminal import plain_text
-from bntui.values import learning_rate
 
 ANSWER_SECONDS = 0.02
 """How long a command may take before the screen says that it is on its way: less would only flicker."""
+
+PROMPTS = {
+    "learning_rate": "Learning rate",
+    "batch_size": "Batch size, from 2",
+    "dropout": "Dropout: share of the units, from 0 up to, not including, 1",
+    "bn_noise": "Noise after the normalization: 0 is none, 0.5 is Santurkar's",
+    "bn_eval": "Evaluate BN by which statistics: running, batch, single or precise",
+    "shift": "Validation images: none, rotation:30, brightness:0.5, contrast:-0.7, noise:0.5 or inversion:1",
+}
+"""What is asked for a setting that is typed."""
 
 
 class CommandApp(App[int]):
@@ -57,41 +66,45 @@ class CommandApp(App[int]):
         if self.history.status == "paused":
             self._send(c.Step())
 
-    def action_batch_norm(self) -> None:
-        """Switch BN off or on."""
-        self._send(c.BatchNorm())
+    def action_switch(self, setting: str) -> None:
+        """Switch something off or on."""
+        self._send(c.Change(setting))
 
-    def action_freeze(self) -> None:
-        """Freeze the statistics or let them move."""
-        self._send(c.Freeze())
+    def action_precise_bn(self) -> None:
+        """Estimate BN's statistics anew."""
+        self._send(c.PreciseBatchNorm())
 
     def action_scale_lr(self, factor: float) -> None:
         """Raise or lower the learning rate."""
         self._send(c.ScaleLearningRate(factor))
 
-    def action_learning_rate(self) -> None:
-        """Ask for a learning rate, and take only one that a run takes."""
+    def action_change(self, setting: str) -> None:
+        """Ask for the value of a setting, and take only one that a run takes."""
+        option, parse, _ = SETTINGS[setting]
 
         def check(text: str) -> str:
             try:
-                rate = float(learning_rate(text))
-            except (ValueError, UsageError) as error:
+                value = parse(text)
+            except ValueError as error:
                 return f"takes {error}"
-            if rate != self.history.lr:
-                self._send(c.LearningRate(rate))
+            if value != self.history.settings[setting]:
+                self._send(c.Change(setting, value))
             return ""
 
-        known = self.source.config.lr if isinstance(self.source, LiveRun) else 0.01
-        now = self.history.lr if self.history.started else known
-        self._dialog.ask_value("Learning rate", f"{now:g}", check)
+        known = getattr(self.source.config, option) if isinstance(self.source, LiveRun) else ""
+        now = self.history.settings[setting] if self.history.started else known
+        self._dialog.ask_value(PROMPTS[setting], f"{now:g}" if isinstance(now, float) else str(now), check)
 
     def action_restart(self) -> None:
-        """Ask, then begin again."""
+        """Ask, then begin again, or with one arm."""
+        first, second = self.history.labels.values()
         self._dialog.ask(
             "Begin again from the first step?",
             Answer(
                 "y", "yes; the results so far stay in the run folder", lambda: self._send(c.Restart(), "restarting…")
             ),
+            Answer("1", f"only the first arm: {first}", lambda: self._send(c.RestartArm("bn"))),
+            Answer("2", f"only the second arm: {second}", lambda: self._send(c.RestartArm("plain"))),
             Answer("n", "no"),
         )
 

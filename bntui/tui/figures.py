@@ -6,7 +6,8 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bntui.history import ARMS, History
+from bntui.arms import ARMS
+from bntui.history import History
 from bntui.tui.chart import Chart, Line
 from bntui.tui.curves import smooth
 from bntui.tui.look import Look
@@ -17,11 +18,15 @@ TITLES = {
     "train-accuracy": "train accuracy",
     "validation-accuracy": "validation accuracy",
 }
-LABELS = {"bn": "With BN", "plain": "Without BN"}
 SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
 AXES = ("step", "epoch", "seconds")
 
-_LETTERS = {"learning_rate": "l", "bn": "b", "freeze": "f", "pause": "p", "restart": "r", "stop": "q"}
+_LETTERS = {
+    "learning_rate": "l", "bn": "b", "freeze": "f", "pause": "p", "restart": "r", "stop": "q", "batch_size": "n",
+    "dropout": "d", "bn_noise": "o", "bn_eval": "e", "shift": "v", "adapt_bn": "a", "precise_bn": "w",
+    "restart_arm": "r",
+}  # fmt: skip
+"""What marks an intervention on the charts: its key."""
 
 
 @dataclass
@@ -44,7 +49,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
     axis = StepAxis(history, view.x_axis)
     x = [axis.at(step) for step in steps]
     lines = []
-    for (arm, label), colour in zip(LABELS.items(), look.colours, strict=True):
+    for (arm, label), colour in zip(history.labels.items(), look.colours, strict=True):
         shown: Sequence[float] = values[arm]
         if view.smoothing and name == "train-loss":
             lines.append(Line(x, shown, colour, look.marker, faint=True))
@@ -88,7 +93,7 @@ class StepAxis:
 
     def __init__(self, history: History, kind: str) -> None:
         self._kind = kind
-        self._per_epoch = max(1, history.started.steps_per_epoch) if history.started else 1
+        self._epochs_at = history.epochs_at
         series = history.steps
         self._steps = [0, *(series.width * (i + 1) for i in range(len(series.seconds))), max(1, history.step)]
         self._seconds = [0.0, *series.seconds, history.train_seconds]
@@ -98,7 +103,7 @@ class StepAxis:
         if self._kind == "step":
             return float(step)
         if self._kind == "epoch":
-            return step / self._per_epoch
+            return self._epochs_at(step)
         right = min(max(1, bisect.bisect_left(self._steps, step)), len(self._steps) - 1)
         left = right - 1
         width = self._steps[right] - self._steps[left]
@@ -109,7 +114,5 @@ class StepAxis:
         """Return the step that lies nearest to an x."""
         if self._kind == "step":
             return round(x)
-        if self._kind == "epoch":
-            return round(x * self._per_epoch)
-        # Seconds grow with the steps: the first step that does not lie before.
+        # Epochs and seconds grow with the steps: the first step that does not lie before.
         return bisect.bisect_left(range(self._steps[-1] + 1), x, key=self.at)

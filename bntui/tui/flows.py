@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from bntui.alerts import gradient_ratio, verdict
+from bntui.arms import ARMS
 from bntui.events import FlowRead, LayerFlow
-from bntui.history import ARMS, History
+from bntui.history import History
 from bntui.tui.axes import number
 from bntui.tui.chart import Chart, Line
-from bntui.tui.figures import LABELS, StepAxis, View
+from bntui.tui.figures import StepAxis, View
 from bntui.tui.look import Look
 
 FLOW_TITLES = {
@@ -29,7 +30,7 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
     """Return one of the charts in `FLOW_TITLES`."""
     reads = _reads(history)
     if name in BY_LAYER:
-        return _by_layer(name, reads, look)
+        return _by_layer(name, history, reads, look)
     axis = StepAxis(history, view.x_axis)
     x = [axis.at(read.step) for read in reads]
     if name == "gradient-ratio":
@@ -43,7 +44,7 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
     for arm, colour, own in zip(ARMS, look.colours, curves, strict=True):
         for i, y in enumerate(own):
             # The middle one carries the name.
-            lines.append(Line(x, y, colour, look.marker, LABELS[arm] if i == len(own) // 2 else "",
+            lines.append(Line(x, y, colour, look.marker, history.labels[arm] if i == len(own) // 2 else "",
                               glyph=look.glyphs[ARMS.index(arm)]))  # fmt: skip
     cursor = None if view.cursor is None else axis.at(view.cursor)
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=EMPTY)
@@ -56,13 +57,13 @@ def _reads(history: History) -> list[FlowRead]:
     return [read for read in history.flow if read.step < first] + recent
 
 
-def _by_layer(name: str, reads: Sequence[FlowRead], look: Look) -> Chart:
+def _by_layer(name: str, history: History, reads: Sequence[FlowRead], look: Look) -> Chart:
     field = name.replace("-", "_")
     lines = []
     for arm, colour in zip(ARMS, look.colours, strict=True):
         layers: Sequence[LayerFlow] = getattr(reads[-1], arm) if reads else ()
         y = [getattr(layer, field) for layer in layers]
-        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, LABELS[arm], points=True))
+        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, history.labels[arm], points=True))
     return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=EMPTY)
 
 
@@ -87,7 +88,7 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
         first, rest = (
             ("first / last gradient", "dead or saturated, % by layer:") if width >= 100 else ("1st/last", "dead %:")
         )
-        text.append(f"{glyph} {LABELS[arm]:<11}", style=colour)
+        text.append(f"{glyph} {history.labels[arm]:<13}", style=colour)
         text.append(f" {first} {number(ratio)} {verdict(ratio):<10}", style="bold" if verdict(ratio) else "")
         text.append(f" {rest} {shares or '-'}\n")
     return text

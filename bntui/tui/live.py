@@ -12,7 +12,7 @@ from bntui.control import Control, Stop
 from bntui.errors import Interrupted
 from bntui.events import Emit, Event, Finished, Intervened, Loading, Paused, Resumed
 from bntui.history import History
-from bntui.replay import read_interventions
+from bntui.replay import scheduled
 from bntui.sinks.recorder import Recorder
 
 
@@ -26,8 +26,7 @@ class LiveRun:
     """
 
     def __init__(self, config: RunConfig) -> None:
-        replaying = config.replay_interventions
-        self.control = Control([] if replaying is None else read_interventions(replaying))
+        self.control = Control(scheduled(config))
         self.config = config
         self.recorder = Recorder(config, History())
         self.error: Exception | None = None

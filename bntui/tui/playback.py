@@ -122,7 +122,7 @@ def _tell(results: dict[str, Any]) -> list[Event]:
             EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(row["seconds"]["train"]),
                        float(row["seconds"]["eval"]), _split(row["train"]), _split(row["validation"]))
         )  # fmt: skip
-    for i in range(min(len(row["history"]) for row in results["batch_norm"])):
+    for i in range(min((len(row["history"]) for row in results["batch_norm"]), default=0)):
         read = []
         for row in results["batch_norm"]:
             at = row["history"][i]
@@ -135,6 +135,8 @@ def _tell(results: dict[str, Any]) -> list[Event]:
         events.append(BatchNormRead(epoch, epoch * per_epoch, tuple(read)))
     for row in results.get("flow", ()):
         events.append(from_dict({"event": "FlowRead", **row}))
+    for row in results.get("probes", ()):
+        events.append(from_dict({"event": "Probed", **row}))
     for row in results["interventions"]:
         events.append(Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"]))
     for row in results["alerts"]:

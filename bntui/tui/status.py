@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from rich.text import Text
 from textual import events
 
-from bntui.events import NUMERIC_ACTIONS
-from bntui.history import ARMS, History
-from bntui.tui.figures import LABELS
+from bntui.arms import ARMS, norm_names
+from bntui.history import History
+from bntui.settings import NUMERIC_ACTIONS, initial
 from bntui.tui.keys import Key, spell
 from bntui.tui.look import Look
 from bntui.tui.machine import Usage
@@ -38,12 +38,12 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
         _device(started.environment),
         f"seed {started.config['seed']}",
     ]
-    done = history.step / max(1, started.total_steps)
+    done = history.step / max(1, history.total_steps)
     epochs = started.config["epochs"]
-    epoch = min(epochs, history.step // max(1, started.steps_per_epoch) + 1)
-    left_over = started.total_steps - history.step
+    epoch = min(epochs, int(history.epochs_at(history.step)) + 1)
+    left_over = history.total_steps - history.step
     eta = f"  eta {duration(left_over / rate)}" if rate and history.status == "running" else ""
-    samples = f"{rate * started.config['batch_size']:>9,.0f} samples/s" if rate else ""
+    samples = f"{rate * int(history.settings['batch_size']):>9,.0f} samples/s" if rate else ""
     right = Text(f"epoch {epoch}/{epochs}  step {history.step:,} ")
     # What fits: the speed goes first, then the remaining time, then the bar; the name of the data stays.
     for extra in (f"{eta} {samples}", eta, ""):
@@ -73,35 +73,59 @@ def _device(environment: dict[str, object]) -> str:
 
 def state(history: History, look: Look, waiting: str, width: int, usage: Usage | None = None) -> Text:
     """One line: whether it runs, the switches, both arms' validation accuracy, who is ahead; shorter if narrow."""
-    frozen = bn_off = False
-    for row in history.interventions:
-        if row.action == "freeze":
-            frozen = bool(row.after)
-        elif row.action == "bn":
-            bn_off = not row.after
+    settings = history.settings
     wide = width >= 105
     text = Text(" ", no_wrap=True, overflow="crop")
     told = waiting or history.status
     text.append(f"{told:<10} ", style="bold" if told != "running" else "")
     if history.started is not None:
         text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
-        text.append(f"BN {'off' if bn_off else 'on '} " + " " * wide)
+        text.append(f"{_norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)
+        frozen = bool(settings["freeze"])
         statistics = "frozen" if frozen else "live  " if wide else "live"
         text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
+        changed = " ".join(_unusual(history))
+        text.append(f"{changed}  " if changed else "", style="bold")
     if history.epochs:
         last = history.epochs[-1].validation
         points = 100 * (last.bn.accuracy - last.plain.accuracy)
-        labels = ("With BN", "Without") if width >= 70 else ("BN", "w/o")
-        for label, metrics, colour in zip(labels, (last.bn, last.plain), look.colours, strict=True):
+        labels = history.labels
+        names = list(labels.values())
+        if names == ["With BN", "Without BN"]:
+            names = ["With BN", "Without"] if width >= 70 else ["BN", "w/o"]
+        for label, metrics, colour in zip(names, (last.bn, last.plain), look.colours, strict=True):
             text.append(f"{label} ", style=colour)
             text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
-        if wide:
-            text.append(f"BN {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points")
+        lead = f"{_norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
+        if wide and len(text) + len(lead) <= width:
+            text.append(lead)
     used = "" if usage is None else _usage(usage)
     if used and len(text) + len(used) + 2 <= width:
         text.append(" " * (width - len(text) - len(used) - 1))
         text.append(used, style="dim")
     return text
+
+
+def _norm_word(history: History) -> str:
+    """Return a short word for the normalization that can be switched."""
+    names = norm_names(history.started.config if history.started else {})
+    name = next((name for name in names.values() if name != "none"), "norm")
+    return "BN" if name == "batch norm" else name.capitalize()
+
+
+_UNUSUAL = {"batch_size": "batch", "dropout": "dropout", "bn_noise": "noise", "bn_eval": "eval by", "shift": "shift"}
+
+
+def _unusual(history: History) -> list[str]:
+    """Say which settings, beside those that are always shown, are not at their defaults or were changed."""
+    started, plain = history.started, initial({})
+    before = initial(started.config) if started else plain
+    parts = []
+    for name, word in _UNUSUAL.items():
+        now = history.settings[name]
+        if now != before[name] or (now != plain[name] and name != "batch_size"):
+            parts.append(f"{word} {now:g}" if isinstance(now, float) else f"{word} {now}")
+    return [*parts, "AdaBN"] if history.settings["adapt_bn"] else parts
 
 
 def _usage(usage: Usage) -> str:
@@ -130,7 +154,7 @@ def summary(history: History, look: Look, width: int) -> Text:
     text = Text().append(f"{'accuracy, epoch ' + str(last.epoch):<19}{'train':>8}{'validation':>12}  best\n", "dim")
     for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
         best = history.best.get(arm)
-        text.append(f"{glyph} {LABELS[arm]:<17}", style=colour)
+        text.append(f"{glyph} {history.labels[arm]:<17}", style=colour)
         numbers = f"{getattr(last.train, arm).accuracy:>8.4f}{getattr(last.validation, arm).accuracy:>12.4f}"
         text.append(numbers, style="bold")
         text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n")
@@ -148,8 +172,8 @@ def _lead(history: History) -> str:
     for row in history.epochs:
         if row.epoch < goal.epoch and getattr(row.validation, leader).accuracy >= goal.validation_accuracy:
             return (
-                f"reached {goal.validation_accuracy:.4f}: {LABELS[leader]} at epoch {row.epoch}, "
-                f"{LABELS[other]} at epoch {goal.epoch}"
+                f"reached {goal.validation_accuracy:.4f}: {history.labels[leader]} at epoch {row.epoch}, "
+                f"{history.labels[other]} at epoch {goal.epoch}"
             )
     return ""
 

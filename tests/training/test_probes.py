@@ -7,7 +7,7 @@ import torch
 
 from bntui.config import RunConfig
 from bntui.training.models import build_pair
-from bntui.training.probes import read_batch_norm, read_flow
+from bntui.training.probes import read_flow, read_norms
 from bntui.training.step import Trainer, state_sha256
 
 
@@ -15,7 +15,7 @@ def test_the_reading_is_what_pytorch_computes() -> None:
     config = RunConfig(hidden=(6, 5), bn_momentum=0.25)
     pair = build_pair(config, torch.device("cpu"))
     trainer = Trainer(pair, config)
-    first = read_batch_norm(trainer.batch_norm_layers)
+    first = read_norms(trainer.norm_layers)
     assert [layer.layer for layer in first] == ["bn1", "bn2"]
     assert first[0].running_mean == (0,) * 6
     assert all(math.isnan(value) for value in first[0].batch_mean)
@@ -23,7 +23,7 @@ def test_the_reading_is_what_pytorch_computes() -> None:
     h = pair.bn[0](x).detach()
     with torch.inference_mode():
         trainer.step(x, y)
-    reading = read_batch_norm(trainer.batch_norm_layers)[0]
+    reading = read_norms(trainer.norm_layers)[0]
     assert reading.batch_mean == pytest.approx(h.mean(0).tolist(), abs=1e-6)
     assert reading.batch_var == pytest.approx(h.var(0, unbiased=True).tolist(), abs=1e-6)
     # One step of the moving average, from 0 and 1.
@@ -43,7 +43,8 @@ def test_the_flow_is_what_autograd_computes(activation: str) -> None:
     trainer.look(True)
     with torch.inference_mode():
         trainer.step(x, y)
-        flows = {arm: read_flow(layers) for arm, layers in trainer.layers.items()}
+        read = read_flow(trainer.layers, epoch=1, step=1, unit=12, live=False)
+        flows = {"bn": read.bn, "plain": read.plain}
     for arm, model in autograd.arms.items():
         model.train()
         inputs, before, after = [], [], []
@@ -68,6 +69,9 @@ def test_the_flow_is_what_autograd_computes(activation: str) -> None:
                 continue
             wanted = [torch.quantile(before[i].detach().double(), share).item() for share in (0.15, 0.5, 0.85)]
             assert flow.percentiles == pytest.approx(wanted, abs=1e-6)
+            unit = before[i].detach().double()[:, 12 % module.out_features]
+            of_unit = [torch.quantile(unit, share).item() for share in (0.15, 0.5, 0.85)]
+            assert flow.unit_percentiles == pytest.approx(of_unit, abs=1e-6)
             out = after[i].detach()
             shares = {
                 "relu": (out == 0).all(0).double().mean(),

@@ -15,10 +15,12 @@ from bntui import events as e
 from bntui.alerts import gradient_ratio
 from bntui.config import RunConfig, build_config
 from bntui.errors import DeviceError, Interrupted
-from bntui.training import session
+from bntui.settings import command as command_of
+from bntui.training import evaluation, session
 from bntui.training.data import Samples, load
+from bntui.training.evaluation import evaluate
 from bntui.training.models import build_pair
-from bntui.training.step import Trainer, evaluate
+from bntui.training.step import Trainer
 
 
 def small(**options: Any) -> RunConfig:
@@ -124,12 +126,12 @@ def test_lab_on_generated_digits_is_the_tutorials_loop_bit_for_bit() -> None:
 
 def test_every_intervention_is_recorded_with_its_step_and_changes_the_numbers_from_there() -> None:
     schedule: list[tuple[int, c.Command]] = [
-        (0, c.LearningRate(0.02)),
-        (7, c.BatchNorm()),
+        (0, c.Change("learning_rate", 0.02)),
+        (7, c.Change("bn")),
         (12, c.ScaleLearningRate(1.5)),
-        (20, c.BatchNorm(True)),
-        (25, c.Freeze()),
-        (30, c.Freeze(False)),
+        (20, c.Change("bn", True)),
+        (25, c.Change("freeze")),
+        (30, c.Change("freeze", False)),
     ]
     events = run(small(), schedule)
     assert only(events, e.Intervened) == [
@@ -150,19 +152,20 @@ def test_every_intervention_is_recorded_with_its_step_and_changes_the_numbers_fr
 
 
 def test_recorded_interventions_give_the_same_numbers_again() -> None:
-    first = run(small(), [(7, c.BatchNorm()), (12, c.ScaleLearningRate(1.5)), (19, c.BatchNorm()), (40, c.Freeze())])
+    first = run(
+        small(), [(7, c.Change("bn")), (12, c.ScaleLearningRate(1.5)), (19, c.Change("bn")), (40, c.Change("freeze"))]
+    )
     rows = only(first, e.Intervened)
-    commands = {"bn": c.BatchNorm, "learning_rate": c.LearningRate, "freeze": c.Freeze}
-    again = run(small(), [(row.step, commands[row.action](row.after)) for row in rows])
+    again = run(small(), [(row.step, command_of(row.action, row.after)) for row in rows])
     assert numbers(again) == numbers(first)
 
 
 def test_commands_that_change_nothing_leave_no_trace() -> None:
     schedule: list[tuple[int, c.Command]] = [
         (1, c.Step()),
-        (1, c.BatchNorm(True)),
-        (2, c.Freeze(False)),
-        (3, c.LearningRate(0.01)),
+        (1, c.Change("bn", True)),
+        (2, c.Change("freeze", False)),
+        (3, c.Change("learning_rate", 0.01)),
         (4, c.Pause(False)),
     ]
     events = run(small(), schedule)
@@ -172,13 +175,13 @@ def test_commands_that_change_nothing_leave_no_trace() -> None:
 
 @pytest.mark.parametrize("lr", [float("nan"), float("inf"), -1.0, 0.0, 1e9])
 def test_an_impossible_learning_rate_is_refused_with_a_notice(lr: float) -> None:
-    events = run(small(), [(3, c.LearningRate(lr))])
+    events = run(small(), [(3, c.Change("learning_rate", lr))])
     assert only(events, e.Intervened) == []
     assert "stays at 0.01" in only(events, e.Notice)[0].message
 
 
 def test_while_batch_norm_is_off_its_parameters_and_statistics_stand_still() -> None:
-    events = run(small(), [(20, c.BatchNorm(False))])
+    events = run(small(), [(20, c.Change("bn", False))])
     first, second, third = only(events, e.BatchNormRead)
     for before, after in zip(second.layers, third.layers, strict=True):
         assert before.running_mean == after.running_mean
@@ -188,7 +191,7 @@ def test_while_batch_norm_is_off_its_parameters_and_statistics_stand_still() -> 
 
 
 def test_while_frozen_the_statistics_stand_still_and_gamma_and_beta_learn() -> None:
-    first, second, _ = only(run(small(), [(20, c.Freeze(True))]), e.BatchNormRead)
+    first, second, _ = only(run(small(), [(20, c.Change("freeze", True))]), e.BatchNormRead)
     for before, after in zip(first.layers, second.layers, strict=True):
         assert (before.running_mean, before.running_var) == (after.running_mean, after.running_var)
         assert before.weight != after.weight
@@ -205,11 +208,11 @@ def test_a_stop_during_evaluation_is_obeyed_there(monkeypatch: pytest.MonkeyPatc
     control = c.Control()
     events: list[e.Event] = []
 
-    def stop_in_evaluation(pair: Any, samples: Any, stopping: Any) -> Any:
+    def stop_in_evaluation(*arguments: Any) -> Any:
         control.send(c.Stop())
-        return evaluate(pair, samples, stopping)
+        return evaluate(*arguments)
 
-    monkeypatch.setattr(session, "evaluate", stop_in_evaluation)
+    monkeypatch.setattr(evaluation, "evaluate", stop_in_evaluation)
     session.run(small(), events.append, control)
     assert (events[-1].status, events[-1].step) == ("interrupted", 20)  # type: ignore[union-attr]
     assert only(events, e.EpochEnded) == []
@@ -233,7 +236,11 @@ def test_export_tells_the_hashes_of_that_step() -> None:
 
 
 def test_a_restart_begins_again_and_keeps_what_was_set() -> None:
-    schedule: list[tuple[int, c.Command]] = [(10, c.LearningRate(0.02)), (15, c.BatchNorm(False)), (30, c.Restart())]
+    schedule: list[tuple[int, c.Command]] = [
+        (10, c.Change("learning_rate", 0.02)),
+        (15, c.Change("bn", False)),
+        (30, c.Restart()),
+    ]
     events = run(small(), schedule)
     at = events.index(e.Restarted(30))
     after = events[at + 1 :]
@@ -242,7 +249,7 @@ def test_a_restart_begins_again_and_keeps_what_was_set() -> None:
         e.Intervened(0, 1, "learning_rate", 0.01, 0.02),
         e.Intervened(0, 1, "bn", True, False),
     ]
-    same = run(small(), [(0, c.LearningRate(0.02)), (0, c.BatchNorm(False))])
+    same = run(small(), [(0, c.Change("learning_rate", 0.02)), (0, c.Change("bn", False))])
     assert numbers(after) == numbers(same)
 
 
@@ -284,7 +291,7 @@ def test_from_another_thread_pause_steps_resume_and_stop() -> None:
     for number in range(1, 4):
         worker.control.send(c.Step())
         assert worker.wait_for(e.Paused).step == paused.step + number
-    worker.control.send(c.LearningRate(0.5))
+    worker.control.send(c.Change("learning_rate", 0.5))
     worker.wait_for(e.Intervened)
     worker.control.send(c.Pause(False))
     assert worker.wait_for(e.Resumed).step == paused.step + 3
@@ -314,7 +321,7 @@ def test_a_paused_run_can_be_stopped_and_restarted(command: c.Command) -> None:
 
 def test_commands_sent_together_are_all_obeyed_in_order() -> None:
     worker = Worker(small())
-    for command in (c.Pause(), c.Step(), c.Step(), c.BatchNorm(), c.Pause(), c.Freeze()):
+    for command in (c.Pause(), c.Step(), c.Step(), c.Change("bn"), c.Pause(), c.Change("freeze")):
         worker.control.send(command)
     finished = worker.wait_for(e.Finished)
     assert finished.status == "completed"
@@ -370,7 +377,7 @@ def test_the_flow_is_read_within_epochs_only_while_somebody_looks() -> None:
     hashes = []
     for watching in (False, True):
         control = c.Control([(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))])
-        control.watching_flow = watching
+        control.watching = frozenset({"flow"} if watching else ())
         events: list[e.Event] = []
         finished = session.run(small(epochs=1), events.append, control)
         live = [read.step for read in only(events, e.FlowRead) if read.live]

@@ -10,8 +10,9 @@ from torch import nn
 
 from bntui.config import ACTIVATIONS, RunConfig
 from bntui.training.data import Samples, to_input
+from bntui.training.evaluation import evaluate
 from bntui.training.models import SeededDropout, build_pair
-from bntui.training.step import Trainer, evaluate, state_sha256
+from bntui.training.step import Trainer, state_sha256
 
 CPU = torch.device("cpu")
 
@@ -38,8 +39,9 @@ def compare(config: RunConfig, steps: int = 12, switches: dict[int, tuple[str, b
     for number, (x, y) in enumerate(batches(steps, config.batch_size)):
         if switches and number in switches:
             what, on = switches[number]
-            (trainer.switch_batch_norm if what == "enabled" else trainer.freeze_batch_norm)(on)
-            for norm in reference.norms.values():
+            if what == "enabled":
+                trainer.switch_norm(on)
+            for norm in [*pair.norms, *reference.norms]:
                 setattr(norm, what, on)
         with torch.inference_mode():
             losses = trainer.step(x, y)

@@ -148,7 +148,7 @@ def test_before_the_first_event_it_says_what_it_loads() -> None:
 @pytest.mark.parametrize(
     ("key", "command"),
     [
-        ("space", c.Pause()), ("p", c.Pause()), ("b", c.BatchNorm()), ("f", c.Freeze()),
+        ("space", c.Pause()), ("p", c.Pause()), ("b", c.Change("bn")), ("f", c.Change("freeze")),
         ("plus", c.ScaleLearningRate(1.5)), ("equals_sign", c.ScaleLearningRate(1.5)),
         ("minus", c.ScaleLearningRate(2 / 3)), ("x", c.Export()),
     ],
@@ -193,7 +193,7 @@ def test_the_learning_rate_is_typed_and_checked() -> None:
         assert "takes a number from 1e-12" in screen_text(app)
         await pilot.press("ctrl+u", *"0.005", "enter")
         await pilot.pause()
-        assert script.asked() == [c.LearningRate(0.005)]
+        assert script.asked() == [c.Change("learning_rate", 0.005)]
 
     play(script, act)
 
@@ -357,7 +357,7 @@ def test_a_click_on_a_hint_does_what_its_key_does() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         row = screen_text(app).split("\n")[-1]
         await pilot.click("#hints", offset=(row.index("freeze"), 0))
-        assert script.asked() == [c.Freeze()]
+        assert script.asked() == [c.Change("freeze")]
         await pilot.click("#hints", offset=(row.index("layers"), 0))
         await settle(pilot)
         assert "running mean" in screen_text(app)

@@ -19,7 +19,7 @@ def record(tmp_path: Path) -> tuple[Path, History]:
         data="synthetic", train_samples=320, validation_samples=50, epochs=3, run_dir=str(tmp_path / "run")
     )
     recorder = Recorder(config, History())
-    session.run(config, recorder.take, c.Control([(12, c.BatchNorm()), (15, c.LearningRate(0.5))]))
+    session.run(config, recorder.take, c.Control([(12, c.Change("bn")), (15, c.Change("learning_rate", 0.5))]))
     recorder.write_results()
     recorder.close()
     return tmp_path / "run", recorder.history

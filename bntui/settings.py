@@ -1,0 +1,73 @@
+"""What can be changed while a run goes on: one table for the trainer, the keys, `--intervene` and the replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from bntui import values
+from bntui.arms import ARMS
+from bntui.control import Change, Command, PreciseBatchNorm, RestartArm
+
+Scalar: TypeAlias = float | int | str | bool
+
+SETTINGS: dict[str, tuple[str, values.Parse, Scalar]] = {
+    "learning_rate": ("lr", values.learning_rate, 0.01),
+    "bn": ("", values.on_off, True),
+    "freeze": ("", values.on_off, False),
+    "batch_size": ("batch_size", values.batch_size, 32),
+    "dropout": ("dropout", values.share, 0.0),
+    "bn_noise": ("bn_noise", values.noise, 0.0),
+    "bn_eval": ("bn_eval", values.bn_eval, "running"),
+    "shift": ("shift", values.shift, "none"),
+    "adapt_bn": ("adapt_bn", values.on_off, False),
+}
+"""Name of an intervention: the option that says where it begins, what it takes, and where it begins without."""
+
+NUMERIC_ACTIONS = (*SETTINGS, "precise_bn", "restart_arm")
+"""Interventions that change the numbers of a run."""
+
+
+def initial(config: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return every setting as it is at the first step of a configuration, given by the names of its options."""
+    return {name: config.get(option, default) for name, (option, _, default) in SETTINGS.items()}
+
+
+def command(action: str, value: object) -> Command:
+    """Return the command that an intervention of the name, with its new value, came from.
+
+    Raises
+    ------
+    ValueError
+        There is no such intervention, or it takes no such value; the text ends a sentence that begins with the name.
+    """
+    if action in SETTINGS:
+        return Change(action, SETTINGS[action][1](str(value)))
+    if action == "precise_bn":
+        return PreciseBatchNorm()
+    if action == "restart_arm":
+        return RestartArm(values.one_of(*ARMS)(str(value)))
+    raise ValueError(f"one of {', '.join(NUMERIC_ACTIONS)}")
+
+
+def schedule(text: str) -> list[tuple[int, Command]]:
+    """Return what the value of `--intervene` says: after how many steps which command. Raises ValueError."""
+    planned = []
+    for part in text.split(",") if text else []:
+        step, colon, what = part.partition(":")
+        action, _, value = what.partition("=")
+        if not colon:
+            raise ValueError("STEP:ACTION=VALUE, such as 1000:dropout=0.5")
+        at = values.integer(0, 10**12)(step)
+        try:
+            planned.append((int(at), command(action, value)))
+        except ValueError as error:
+            takes = f"for {action} {error}" if action in NUMERIC_ACTIONS else f"as ACTION {error}"
+            raise ValueError(takes) from None
+    return planned
+
+
+def interventions(text: str) -> str:
+    """Parse the value of `--intervene`."""
+    schedule(text)
+    return text
