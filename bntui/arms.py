@@ -27,6 +27,11 @@ def norm_names(config: Mapping[str, Any]) -> dict[str, str]:
     return names
 
 
+def normalized_arm(config: Mapping[str, Any]) -> str:
+    """Return the arm of which the normalization can be switched: the first that has one; empty if neither has."""
+    return next((arm for arm, name in norm_names(config).items() if name != "none"), "")
+
+
 def labels(config: Mapping[str, Any]) -> dict[str, str]:
     """Return what each arm is called on the screen."""
     names = norm_names(config)

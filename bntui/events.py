@@ -219,6 +219,8 @@ class Explained:
     """Input, a value a sample."""
     dy: tuple[float, ...]
     """Gradient of the loss by the output."""
+    live: bool = False
+    """As in `BatchNormRead`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bntui.errors import UsageError
+from bntui.plain import to_ascii
 from bntui.transform import Array, Backward, BatchNorm, Forward, backward, forward, track
 
 EXAMPLE = np.arange(1.0, 13.0).reshape(4, 3)
@@ -19,11 +20,6 @@ EXAMPLE = np.arange(1.0, 13.0).reshape(4, 3)
 SIZE_LIMIT = 16 << 20
 MAX_ROWS, MAX_CHANNELS = 12, 8
 """Of a matrix, so much is printed; the rest is computed all the same."""
-
-_ASCII = str.maketrans(
-    {"μ": "mean", "σ": "s", "²": "^2", "ε": "eps", "γ": "gamma", "β": "beta", "√": "sqrt", "Σ": "sum", "∂": "d",
-     "×": "x", "÷": "/", "½": "1/2", "·": "*", "−": "-", "←": "<-", "…": "...", "–": "-", "\u0302": "_hat"}
-)  # fmt: skip
 
 
 def run_explain(data_file: str | None, layers: int, eps: float, momentum: float) -> int:
@@ -37,7 +33,7 @@ def run_explain(data_file: str | None, layers: int, eps: float, momentum: float)
     x = EXAMPLE if data_file is None else read_batch(data_file)
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
     for line in explain(x, layers, eps, momentum):
-        print(line if unicode else line.translate(_ASCII))
+        print(line if unicode else to_ascii(line.replace("·", "*")))
     sys.stdout.flush()
     return 0
 

@@ -179,6 +179,8 @@ class History:
             self.interventions.append(event)
             if event.action in self.settings and event.after is not None:
                 self.settings[event.action] = event.after
+            if event.action == "restart_arm":
+                self.diverged[str(event.after)] = False
         elif isinstance(event, Alert):
             if event.kind == "diverged" and event.arm in self.diverged:
                 self.diverged[event.arm] = True

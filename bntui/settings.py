@@ -44,6 +44,8 @@ def command(action: str, value: object) -> Command:
     if action in SETTINGS:
         return Change(action, SETTINGS[action][1](str(value)))
     if action == "precise_bn":
+        if value not in (None, ""):
+            raise ValueError("no value")
         return PreciseBatchNorm()
     if action == "restart_arm":
         return RestartArm(values.one_of(*ARMS)(str(value)))

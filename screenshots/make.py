@@ -1,7 +1,7 @@
 """Make the pictures in this folder from a real run: python screenshots/make.py --data-dir FOLDER (Fashion-MNIST).
 
-Two runs are trained headless and then shown by the app: as SVG by the app itself, and as PNG from a real terminal's
-contents. Needs the test requirements and the font DejaVu Sans Mono (Debian: fonts-dejavu-core).
+Runs are trained headless and then shown by the app: the views as SVG by the app itself, and all as PNG from a real
+terminal's contents. Needs the test requirements and the font DejaVu Sans Mono (Debian: fonts-dejavu-core).
 """
 
 from __future__ import annotations
@@ -24,9 +24,19 @@ from bntui.tui.playback import Playback
 HERE = Path(__file__).parent
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 SIZES = ((160, 48), (80, 24))
-VIEWS = {"charts": "1", "batch-norm": "2", "flow": "3", "log": "5"}
+VIEWS = {"charts": "1", "batch-norm": "2", "flow": "3", "mechanism": "33", "explain": "4", "log": "5"}
+"""The keys that lead there."""
 DEEP = ["--hidden", "64x8", "--activation", "sigmoid"]
 """What the flow view is shown with: a net whose gradients vanish without batch normalization."""
+EXPERIMENTS = {
+    "experiment-shift": (["--intervene", "5000:shift=contrast:-0.7,11000:adapt_bn=on"], "1"),
+    "experiment-eval": (["--intervene", "5000:bn_eval=single,11000:bn_eval=running"], "1"),
+    "experiment-small-batch": (["--norm", "batch", "--versus", "group:8", "--batch-size", "2", "--lr", "0.001",
+                                "--epochs", "3"], "1"),
+    "experiment-mechanism": (["--probe", "all", "--hidden", "64x4", "--optimizer", "sgd", "--lr", "0.1"], "33"),
+}  # fmt: skip
+"""The options of the README's experiments that the views above don't show, and the keys to where they are seen."""
+EXPERIMENT_SIZE = (120, 32)
 CELL = (9, 18)
 DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 """Column and row of each braille dot, from the lowest bit on."""
@@ -36,13 +46,13 @@ async def save_svg(folder: Path, view: str, size: tuple[int, int], path: Path) -
     """Show a view of the run at a size and let the app draw itself."""
     app = BntuiApp(Playback(str(folder)))
     async with app.run_test(size=size) as pilot:
-        await pilot.press(VIEWS[view])
+        await pilot.press(*VIEWS[view])
         await pilot.pause(2)  # one chart is drawn a tick
         path.write_text(app.export_screenshot(title="bntui"))
 
 
-def save_png(folder: Path, view: str, size: tuple[int, int], path: Path) -> None:
-    """Show a view of the run in a terminal of that size and draw its cells."""
+def save_png(folder: Path, keys: str, size: tuple[int, int], path: Path) -> None:
+    """Show the run in a terminal of that size, press keys, and draw its cells."""
     screen = pyte.Screen(*size)
     stream = pyte.ByteStream(screen)
     environment = {**dict(TERM="xterm-256color", COLORTERM="truecolor", LC_ALL="C.UTF-8")}
@@ -50,7 +60,7 @@ def save_png(folder: Path, view: str, size: tuple[int, int], path: Path) -> None
         sys.executable, ["-m", "bntui", "replay", str(folder)], dimensions=size[::-1], env=environment, timeout=0.2
     )
     end = time.monotonic() + 6
-    child.send(VIEWS[view])
+    child.send(keys)
     while time.monotonic() < end:
         try:
             stream.feed(child.read_nonblocking(65536))
@@ -86,16 +96,19 @@ def main() -> None:
     data_dir = parser.parse_args().data_dir
     with tempfile.TemporaryDirectory() as temporary:
         given = ["--headless", "--quiet", "--data", "fashion-mnist", "--data-dir", data_dir]
-        folders = {name: Path(temporary) / name for name in ("lab", "deep")}
-        for name, folder in folders.items():
-            options = [*given, *(DEEP if name == "deep" else []), "--run-dir", str(folder)]
+        runs = {"lab": ["--probe", "all"], "deep": DEEP, **{name: own for name, (own, _) in EXPERIMENTS.items()}}
+        folders = {name: Path(temporary) / name for name in runs}
+        for name, own in runs.items():
+            options = [*given, *own, "--run-dir", str(folders[name])]
             subprocess.run([sys.executable, "-m", "bntui", *options], check=True)
         for size in SIZES:
             for view in VIEWS:
                 folder = folders["deep" if view == "flow" else "lab"]
                 path = HERE / f"{view}-{size[0]}x{size[1]}.svg"
                 asyncio.run(save_svg(folder, view, size, path))
-                save_png(folder, view, size, path.with_suffix(".png"))
+                save_png(folder, VIEWS[view], size, path.with_suffix(".png"))
+        for name, (_, keys) in EXPERIMENTS.items():
+            save_png(folders[name], keys, EXPERIMENT_SIZE, HERE / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bntui.events import BatchNormRead, Event, Finished, FlowRead, Loading, Restarted, Stepped, to_dict
+from bntui.events import (
+    BatchNormRead,
+    Event,
+    Explained,
+    Finished,
+    FlowRead,
+    Loading,
+    Probed,
+    Restarted,
+    Stepped,
+    to_dict,
+)
 
 DENSE = 2_048
 """Lines' worth of losses before the width of a mean doubles: a run of any length has a journal of bounded size."""
@@ -23,7 +34,9 @@ class Journal:
 
     def write(self, event: Event) -> None:
         """Append an event. Raises OSError when the file can't be written."""
-        if isinstance(event, Loading) or (isinstance(event, BatchNormRead | FlowRead) and event.live):
+        if isinstance(event, Loading) or (
+            isinstance(event, BatchNormRead | FlowRead | Probed | Explained) and event.live
+        ):
             return
         if isinstance(event, Stepped) and event.width == 1:
             for condensed in self._condense(event):

@@ -47,7 +47,7 @@ class Evaluator:
         for samples, source in ((train, train), (validation, adapted)):
             adapting = source is validation and source is not train
             with normalizing(pair, "precise" if adapting else how, rows, source):
-                results.append(evaluate(pair, samples, stopping, rows))
+                results.append(evaluate(pair, samples, stopping, rows if how == "batch" else 1))
         if results[0] is None or results[1] is None:
             return None
         return results[0], results[1]
@@ -126,10 +126,10 @@ def estimate(model: nn.Sequential, samples: Samples, count: int = PRECISE_SAMPLE
         x = to_input(samples.images[: max(256, min(count, _MOST_VALUES // widest))])
         for module in model:
             if isinstance(module, SwitchableBatchNorm1d):
-                variance, mean = torch.var_mean(x, 0)
-                found.append((mean, variance))
+                biased, mean = torch.var_mean(x, 0, correction=0)
+                found.append((mean, biased * (len(x) / max(1, len(x) - 1))))
                 if module.enabled:
-                    x = nn.functional.batch_norm(x, None, None, module.weight, module.bias, True, 0.0, module.eps)
+                    x = nn.functional.batch_norm(x, mean, biased, module.weight, module.bias, False, 0.0, module.eps)
             else:
                 x = module(x)
     return found

@@ -45,7 +45,8 @@ class Mechanism:
         with torch.inference_mode(False):
             # Tensors of inference mode have no gradients; copies made outside it do.
             self._x, self._y = x.clone(), y.clone()
-        self._before = {arm: copy_weights(model) for arm, model in pair.arms.items()}
+            buffers = {arm: {name: value.clone() for name, value in m.named_buffers()} for arm, m in pair.arms.items()}
+        self._before = {arm: copy_weights(model) | buffers[arm] for arm, model in pair.arms.items()}
 
     def probe(self, lr: float, train: Samples, epoch: int, step: int, live: bool) -> Probed:
         """Return what the probes find, after the step.
@@ -122,8 +123,8 @@ def loss_and_gradients(model: nn.Sequential, weights: Weights, x: Tensor, y: Ten
     gradient of zeros.
     """
     with torch.inference_mode(False), torch.enable_grad(), _undisturbed(model):
-        own = {name: value.detach().requires_grad_() for name, value in weights.items()}
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        own = {name: weights[name].detach().requires_grad_() for name, _ in model.named_parameters()}
+        buffers = {name: weights.get(name, buffer).clone() for name, buffer in model.named_buffers()}
         logits = torch.func.functional_call(model, {**own, **buffers}, (x,))
         loss = nn.functional.cross_entropy(logits, y)
         gradients = torch.autograd.grad(loss, list(own.values()), materialize_grads=True)
@@ -143,7 +144,7 @@ def covariate_shift(
     pairs = []
     for name in linear:
         own = int(name)
-        mixed = {key: after[key] if int(key.partition(".")[0]) < own else before[key] for key in before}
+        mixed = before | {key: value for key, value in after.items() if int(key.partition(".")[0]) < own}
         moved = first if name == linear[0] else loss_and_gradients(model, mixed, x, y)[1]
         g, other = (gradients[f"{name}.weight"].flatten().double() for gradients in (first, moved))
         cosine = nn.functional.cosine_similarity(g, other, dim=0, eps=0.0).clamp(-1, 1)
@@ -158,7 +159,7 @@ def landscape(model: nn.Sequential, weights: Weights, x: Tensor, y: Tensor, lr: 
     length = _norm(gradient)
     rows = []
     for factor in FACTORS:
-        there = {name: value - factor * lr * gradient[name] for name, value in weights.items()}
+        there = weights | {name: weights[name] - factor * lr * value for name, value in gradient.items()}
         loss, other = loss_and_gradients(model, there, x, y)
         change = _norm({name: other[name] - gradient[name] for name in gradient})
         rows.append(torch.stack([loss, change, change / (factor * lr * length)]))

@@ -39,7 +39,7 @@ class NormLayer(Generic[Module]):
         y = self.normalize(x)
         if self.module.noise:
             self.scale, shift = self.module.draw_noise(y)
-            y = torch.addcmul(shift, y, self.scale)
+            y = y * self.scale + shift
         return y
 
     def backward(self, d: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class BatchRenormLayer(BatchNormLayer):
         self.tracked += 1
         self.scaled = self.weight * self.r
         y, self.mean, self.inverse_std = torch.native_batch_norm(
-            x, self.scaled, torch.addcmul(self.bias, self.weight, self.d), self.running_mean, self.running_var, True,
+            x, self.scaled, self.weight * self.d + self.bias, self.running_mean, self.running_var, True,
             self.momentum, module.eps)  # fmt: skip
         return y
 
@@ -138,7 +138,7 @@ class BatchRenormLayer(BatchNormLayer):
         if not self.by_batch:
             return super().propagate(d)
         d, by_scaled, by_bias = self._backward(d, self.scaled)
-        torch.addcmul(by_scaled * self.r, by_bias, self.d, out=self.weight_gradient)
+        torch.add(by_scaled * self.r, by_bias * self.d, out=self.weight_gradient)
         self.bias_gradient.copy_(by_bias)
         return d
 

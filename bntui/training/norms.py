@@ -148,7 +148,7 @@ def normalize_in_groups(x: Tensor, rows: int, weight: Tensor, bias: Tensor, eps:
     A sample alone has no variance: what remains of it is β.
     """
     whole = len(x) // rows * rows
-    parts = [x[:whole].view(-1, rows, x.shape[1])] + ([x[whole:][None]] if whole < len(x) else [])
+    parts = [part for part in (x[:whole].view(-1, rows, x.shape[1]), x[whole:][None]) if part.numel()]
     done = []
     for part in parts:
         var, mean = torch.var_mean(part, 1, correction=0, keepdim=True)

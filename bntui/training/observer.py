@@ -54,7 +54,7 @@ class Observer:
         if not (last or due or self._live):
             return False
         self._last = last
-        self._flow, self._explain = last or "flow" in self._live, "explain" in self._live
+        self._flow, self._explain = last or "flow" in self._live, last or "explain" in self._live
         if self._flow or self._explain:
             self._trainer.look(True)
         self._exported = bool(due)
@@ -72,7 +72,9 @@ class Observer:
             flow = probes.read_flow(self._trainer.layers, epoch, step, unit, live=not self._last)
             self._emit(flow)
         if self._explain:
-            read = probes.explain(self._trainer.norm_layers, self._control.layer, self._control.unit, step)
+            watched = "explain" in self._control.watching
+            layer, channel = (self._control.layer, self._control.unit) if watched else (0, self._config.unit)
+            read = probes.explain(self._trainer.norm_layers, layer, channel, step, live=not self._last)
             if read is not None:
                 self._emit(read)
         if self._flow or self._explain:

@@ -94,7 +94,9 @@ def inactive_share(layer: ActivationLayer) -> Tensor:
     return torch.full((), math.nan, dtype=y.dtype, device=y.device)
 
 
-def explain(layers: Sequence[NormLayer[Switchable]], layer: int, channel: int, step: int) -> Explained | None:
+def explain(
+    layers: Sequence[NormLayer[Switchable]], layer: int, channel: int, step: int, live: bool
+) -> Explained | None:
     """Return what went through one channel of a batch norm layer in the last step, which must have been looked at.
 
     None where there is nothing of that kind: another normalization, or one that is switched off.
@@ -112,4 +114,4 @@ def explain(layers: Sequence[NormLayer[Switchable]], layer: int, channel: int, s
     columns = torch.stack([chosen.input[:, c], chosen.output_gradient[:, c]]).tolist()
     return Explained(
         step, f"bn{index + 1}", c, chosen.momentum, chosen.module.eps, chosen.by_batch, weight, bias, running_mean,
-        running_var, tuple(columns[0]), tuple(columns[1]))  # fmt: skip
+        running_var, tuple(columns[0]), tuple(columns[1]), live)  # fmt: skip

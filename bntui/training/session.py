@@ -113,6 +113,8 @@ class _Session:
         self.observer = Observer(self.config, self.control, self.emit, self.trainer, self.dataset.train)
         self.order = DataOrder(self.pair.generator)
         self.step, self.epoch, self.position = 0, 1, 0
+        self.granted = False
+        """Whether a step that was asked for while paused has still to be taken."""
         self.batch_size = self.config.batch_size
         self._plan()
         self.losses: list[torch.Tensor] = []
@@ -194,6 +196,7 @@ class _Session:
             observed = self.observer.before(x, y, self.step + 1, last, self.paused)
             self.losses += self.trainer.step(x, y)
             self.step += 1
+            self.granted = False
             self.position += batch_size
             if observed:
                 self._observe()
@@ -264,6 +267,8 @@ class _Session:
         evaluation: a recorded step number is all that a replay needs.
         """
         waiting = False
+        if self.granted:
+            return
         while True:
             command = self.control.poll(self.step)
             if command is None and self.paused:
@@ -279,6 +284,7 @@ class _Session:
                 self._obey(command)
             elif self.paused:
                 self._intervene("step", self.step, self.step + 1)
+                self.granted = True
                 break
         if waiting:
             self.watch.start()
@@ -305,6 +311,8 @@ class _Session:
             self._intervene("restart_arm", None, command.arm)
             self.trainer.restart(command.arm)
             self.finite[command.arm] = True
+            self.recent[command.arm].clear()
+            self.alerted = {(arm, kind) for arm, kind in self.alerted if arm != command.arm}
         elif isinstance(command, c.Restart):
             raise _Restart
         elif isinstance(command, c.Stop):
@@ -381,6 +389,7 @@ class _Session:
         with torch.inference_mode(False):
             self._begin()
         self._intervene("restart", abandoned, 0)
+        self._warn_of_batch_size()
         for name, before in initial(self.config.to_dict()).items():
             if self.settings[name] != before:
                 self._intervene(name, before, self.settings[name])

@@ -21,20 +21,23 @@ from textual.binding import BindingsMap
 from textual.containers import Container, Horizontal
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
 from bntui import events as e
 from bntui.tui import layers, status
 from bntui.tui.capture import Capture
-from bntui.tui.charts import Charts, ChartView
+from bntui.tui.charts import Charts, ChartsView, ChartView
 from bntui.tui.commands import CommandApp
 from bntui.tui.dialog import scroll
+from bntui.tui.explanation import Explanation
 from bntui.tui.figures import TITLES, StepAxis, View, figure
 from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
-from bntui.tui.look import THEMES, Look
+from bntui.tui.look import THEMES, AsciiScrollBar, Look
 from bntui.tui.machine import Meter
+from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
 from bntui.tui.terminal import plain_text
@@ -43,8 +46,11 @@ TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-VIEWS = ("charts", "batch-norm", "flow", "log")
-WATCHED_BY = {"charts": ("batch_norm",), "batch-norm": ("batch_norm",), "flow": ("flow",), "log": ()}
+VIEWS = ("charts", "batch-norm", "flow", "mechanism", "explain", "log")
+WATCHED_BY = {
+    "charts": ("batch_norm",), "batch-norm": ("batch_norm",), "flow": ("flow",), "mechanism": ("probes",),
+    "explain": ("explain",), "log": (),
+}  # fmt: skip
 """What is read for who looks at a view."""
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
@@ -90,12 +96,18 @@ class BntuiApp(CommandApp):
         )
         view = View()
         self._charts = Charts("grid", TITLES, figure, self.history, view)
-        self._flow = Charts("flow-grid", FLOW_TITLES, flow_figure, self.history, view)
-        self._flow_summary = Picture(id="flow-summary")
+        self._flow = ChartsView("flow", FLOW_TITLES, flow_figure, flow_summary, self.history, view)
+        self._mechanism = ChartsView(
+            "mechanism", MECHANISM_TITLES, mechanism_figure, mechanism_summary, self.history, view
+        )
         self._hints = status.Hints()
         self._switcher = ContentSwitcher(initial="charts", id="views")
         self._channel_table = layers.ChannelTable()
+        self._explanation = Explanation()
         self._log_view = RichLog(id="log", max_lines=2_000, wrap=True, markup=False)
+        self._scrolled: dict[str, Widget] = {
+            "log": self._log_view, "batch-norm": self._channel_table, "explain": self._explanation
+        }  # fmt: skip
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
@@ -108,9 +120,10 @@ class BntuiApp(CommandApp):
                 yield self._panel
             with Container(id="batch-norm"):
                 yield self._channel_table
-            with Container(id="flow"):
-                yield self._flow
-                yield self._flow_summary
+            yield self._flow
+            yield self._mechanism
+            with Container(id="explain"):
+                yield self._explanation
             yield self._log_view
         yield self._state
         yield self._hints
@@ -123,6 +136,9 @@ class BntuiApp(CommandApp):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
                 loop.add_signal_handler(number, self._stop_and_leave, 128 + number)
         self.screen.set_class(self.look.ascii_only, "ascii")
+        if self.look.ascii_only:
+            for widget in (*self._scrolled.values(), self._dialog):
+                widget.vertical_scrollbar.renderer = widget.horizontal_scrollbar.renderer = AsciiScrollBar  # type: ignore[misc]
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
@@ -139,8 +155,8 @@ class BntuiApp(CommandApp):
         """Leave all keys to a dialog that is open, and those that scroll to the view."""
         if self._dialog.is_open:
             self._dialog.take(event)
-        elif self._switcher.current in ("log", "batch-norm"):
-            scroll(self._log_view if self._switcher.current == "log" else self._channel_table, event.key)
+        elif self._switcher.current in self._scrolled:
+            scroll(self._scrolled[self._switcher.current], event.key)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
@@ -217,7 +233,9 @@ class BntuiApp(CommandApp):
         elif isinstance(event, e.EpochEnded):
             self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
         elif isinstance(event, e.FlowRead):
-            self._flow.mark()
+            self._flow.charts.mark()
+        elif isinstance(event, e.Probed):
+            self._mechanism.charts.mark()
         elif isinstance(event, e.Paused | e.Resumed):
             self._changed = True
         elif isinstance(event, e.Intervened):
@@ -266,14 +284,15 @@ class BntuiApp(CommandApp):
 
     def _redraw_charts(self) -> None:
         """Have every chart drawn anew as soon as may be."""
-        self._charts.mark(first=True)
-        self._flow.mark(first=True)
+        for charts in (self._charts, self._flow.charts, self._mechanism.charts):
+            charts.mark(first=True)
         self._urgent = True
 
     @property
     def _charts_shown(self) -> Charts:
         """The four charts that are shown, or were before a view without charts."""
-        return self._flow if self._switcher.current == "flow" else self._charts
+        shown = {"flow": self._flow, "mechanism": self._mechanism}.get(str(self._switcher.current))
+        return self._charts if shown is None else shown.charts
 
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
@@ -296,13 +315,15 @@ class BntuiApp(CommandApp):
             self._show_panel()
         elif current == "batch-norm":
             self._channel_table.show(self.history, self._charts.view.layer, self.look)
-        elif current == "flow":
-            self._flow_summary.show(flow_summary(self.history, self.look, width))
+        elif current == "explain":
+            self._explanation.show(self.history, self.look, width)
+        elif current in ("flow", "mechanism"):
+            (self._flow if current == "flow" else self._mechanism).show_summary(self.look, width)
 
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
-        shown = self._switcher.current in ("charts", "flow") and not self.screen_stack[0].has_class("tiny")
+        shown = self._switcher.current in ("charts", "flow", "mechanism") and not self.screen_stack[0].has_class("tiny")
         self._urgent = shown and self._charts_shown.draw_next(self.look)
 
     def _show_panel(self) -> None:
@@ -330,6 +351,10 @@ class BntuiApp(CommandApp):
         self._urgent = True
         self._draw_text()
 
+    def action_flow(self) -> None:
+        """Show what flows through the layers, and from there why."""
+        self.action_view("mechanism" if self._switcher.current == "flow" else "flow")
+
     def action_next_view(self) -> None:
         """Show the next view."""
         self.action_view(VIEWS[(VIEWS.index(str(self._switcher.current)) + 1) % len(VIEWS)])
@@ -337,9 +362,22 @@ class BntuiApp(CommandApp):
     def action_layer(self, by: int) -> None:
         """Choose a BN layer."""
         self._charts.view.layer += by
-        self._flow.mark("activations", first=True)
-        self._urgent = True
+        self._choose()
+
+    def action_unit(self, by: int) -> None:
+        """Choose a unit; before the first one is all of them."""
+        unit = self._charts.view.unit
+        self._charts.view.unit = (0 if by > 0 else None) if unit is None else unit + by if unit + by >= 0 else None
+        self._choose()
+
+    def _choose(self) -> None:
+        """Have the layer and the unit that were chosen read and drawn."""
+        view, control = self._charts.view, self.source.control
+        control.layer, control.unit = view.layer, view.unit or 0
+        self._flow.charts.mark("activations", first=True)
+        self._mechanism.charts.mark("covariate-shift", first=True)
         self._draw_text()
+        self._draw_chart()
 
     def action_chart(self, name: str, *arguments: object) -> None:
         """Look at the charts in another way: a method of `Charts`."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
+from rich.text import Text
 from textual import events
 from textual.containers import Container
 from textual.message import Message
@@ -18,6 +19,8 @@ from bntui.tui.picture import Picture
 
 Figure: TypeAlias = Callable[[str, History, View, Look], Chart]
 """Makes the chart of a name from the history."""
+Summary: TypeAlias = Callable[[History, Look, int], Text]
+"""Writes lines of so many cells about the history."""
 
 
 class ChartView(Picture):
@@ -62,6 +65,27 @@ class ChartView(Picture):
         x = None if self._drawing is None else self._drawing.x_at(event.x)
         if x is not None and self._x_axis in AXES:
             self.post_message(self.Inspected(x, self._x_axis))
+
+
+class ChartsView(Container):
+    """A view of four charts and some lines of text below."""
+
+    def __init__(
+        self, name: str, titles: Iterable[str], figure: Figure, summary: Summary, history: History, view: View
+    ) -> None:
+        super().__init__(id=name, classes="charts-view")
+        self.charts = Charts(f"{name}-grid", titles, figure, history, view)
+        self._summary, self._history = summary, history
+        self._text = Picture(classes="summary")
+
+    def compose(self) -> Iterator[Charts | Picture]:
+        """Lay out the charts and the text."""
+        yield self.charts
+        yield self._text
+
+    def show_summary(self, look: Look, width: int) -> None:
+        """Write the text anew."""
+        self._text.show(self._summary(self._history, look, width))
 
 
 class Charts(Container):

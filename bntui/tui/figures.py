@@ -41,6 +41,8 @@ class View:
     """Step under the inspect cursor."""
     layer: int = 0
     """Which layer the views of one layer show, counted on beyond the last."""
+    unit: int | None = None
+    """Which of its units; None for all together, where that can be shown."""
 
 
 def figure(name: str, history: History, view: View, look: Look) -> Chart:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from rich.text import Text
 
 from bntui.alerts import gradient_ratio, verdict
 from bntui.arms import ARMS
-from bntui.events import FlowRead, LayerFlow
+from bntui.events import FlowRead, LayerFlow, Probed
 from bntui.history import History
 from bntui.tui.axes import number
 from bntui.tui.chart import Chart, Line
@@ -38,8 +39,9 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
         curves = [[[gradient_ratio(getattr(read, arm)) for read in reads]] for arm in ARMS]
     else:
         layer = view.layer % max(1, len(reads[-1].bn) - 1) if reads else 0
-        title, log_y = FLOW_TITLES[name].format(layer + 1), False
-        curves = [[_percentile(reads, arm, layer, i) for i in range(3)] for arm in ARMS]
+        of_unit = "" if view.unit is None else f", unit {view.unit}"
+        title, log_y = FLOW_TITLES[name].format(f"{layer + 1}{of_unit}"), False
+        curves = [[_percentile(reads, arm, layer, view.unit, i) for i in range(3)] for arm in ARMS]
     lines = []
     for arm, colour, own in zip(ARMS, look.colours, curves, strict=True):
         for i, y in enumerate(own):
@@ -50,11 +52,18 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=EMPTY)
 
 
+Read = TypeVar("Read", FlowRead, Probed)
+
+
+def merged(kept: Sequence[Read], recent: Iterable[Read]) -> list[Read]:
+    """Return the readings that are kept for good and, from where they begin, the newest ones, in order."""
+    newest = list(recent)
+    first = newest[0].step if newest else math.inf
+    return [read for read in kept if read.step < first] + newest
+
+
 def _reads(history: History) -> list[FlowRead]:
-    """Return the readings of whole epochs and the newest within them, in order."""
-    recent = list(history.flow_recent)
-    first = recent[0].step if recent else math.inf
-    return [read for read in history.flow if read.step < first] + recent
+    return merged(history.flow, history.flow_recent)
 
 
 def _by_layer(name: str, history: History, reads: Sequence[FlowRead], look: Look) -> Chart:
@@ -67,10 +76,12 @@ def _by_layer(name: str, history: History, reads: Sequence[FlowRead], look: Look
     return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=EMPTY)
 
 
-def _percentile(reads: Sequence[FlowRead], arm: str, layer: int, which: int) -> list[float]:
+def _percentile(reads: Sequence[FlowRead], arm: str, layer: int, unit: int | None, which: int) -> list[float]:
+    """Return one percentile over time: of all units, or of one as far as it was looked at."""
     values = []
     for read in reads:
-        known = getattr(read, arm)[layer].percentiles
+        flow = getattr(read, arm)[layer]
+        known = flow.percentiles if unit is None else flow.unit_percentiles if read.unit == unit else ()
         values.append(known[which] if known else math.nan)
     return values
 
@@ -91,4 +102,6 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
         text.append(f"{glyph} {history.labels[arm]:<13}", style=colour)
         text.append(f" {first} {number(ratio)} {verdict(ratio):<10}", style="bold" if verdict(ratio) else "")
         text.append(f" {rest} {shares or '-'}\n")
+    more = "; 3 again: covariate shift, loss landscape, train/eval gap" if width >= 100 else ""
+    text.append(f"the last reading took {reads[-1].milliseconds:.1f} ms{more}", style="dim")
     return text

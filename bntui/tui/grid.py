@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.text import Span, Text
 
-from bntui.tui.look import to_ascii
+from bntui.plain import to_ascii
 
 
 class Grid:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from textual.scrollbar import ScrollBarRender
 from textual.theme import Theme
+
+from bntui.plain import to_ascii
 
 THEMES = {
     "dark": Theme("bntui-dark", primary="#5fafff", secondary="#ff8700", foreground="#e4e4e4", background="#121212",
@@ -18,15 +21,11 @@ tell apart. Every colour is exact in the 256-colour cube."""
 GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
 """What tells curves apart without colour, in their order: the first two are the arms'."""
 
-_ASCII = str.maketrans(
-    {"…": "...", "–": "-", "—": "-", "−": "-", "·": "-", "×": "x", "÷": "/", "Δ": "d", "γ": "gamma", "β": "beta",
-     "●": "*", "■": "o", "←": "left", "→": "right"}
-)  # fmt: skip
 
+class AsciiScrollBar(ScrollBarRender):
+    """A scroll bar without the eighths of blocks at its ends."""
 
-def to_ascii(text: str) -> str:
-    """Return the text with what stands for the signs that the app uses."""
-    return text.translate(_ASCII)
+    VERTICAL_BARS = HORIZONTAL_BARS = [" "] * 8
 
 
 @dataclass(frozen=True)

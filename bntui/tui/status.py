@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from rich.text import Text
 from textual import events
 
-from bntui.arms import ARMS, norm_names
+from bntui.arms import ARMS, norm_names, normalized_arm
 from bntui.history import History
 from bntui.settings import NUMERIC_ACTIONS, initial
 from bntui.tui.keys import Key, spell
@@ -80,10 +80,12 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     text.append(f"{told:<10} ", style="bold" if told != "running" else "")
     if history.started is not None:
         text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
-        text.append(f"{_norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)
+        text.append(f"{norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)
         frozen = bool(settings["freeze"])
+        norms = " ".join(norm_names(history.started.config).values())
         statistics = "frozen" if frozen else "live  " if wide else "live"
-        text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
+        if "batch" in norms:
+            text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
         changed = " ".join(_unusual(history))
         text.append(f"{changed}  " if changed else "", style="bold")
     if history.epochs:
@@ -96,7 +98,7 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
         for label, metrics, colour in zip(names, (last.bn, last.plain), look.colours, strict=True):
             text.append(f"{label} ", style=colour)
             text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
-        lead = f"{_norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
+        lead = f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
         if wide and len(text) + len(lead) <= width:
             text.append(lead)
     used = "" if usage is None else _usage(usage)
@@ -106,10 +108,10 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     return text
 
 
-def _norm_word(history: History) -> str:
+def norm_word(history: History) -> str:
     """Return a short word for the normalization that can be switched."""
-    names = norm_names(history.started.config if history.started else {})
-    name = next((name for name in names.values() if name != "none"), "norm")
+    config = history.started.config if history.started else {}
+    name = norm_names(config).get(normalized_arm(config), "norm")
     return "BN" if name == "batch norm" else name.capitalize()
 
 

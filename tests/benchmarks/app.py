@@ -56,8 +56,11 @@ def headless_speed(options: list[str], folder: Path) -> float:
     return steps_per_second(folder)
 
 
-def app_speed(options: list[str], folder: Path) -> float:
+def app_speed(options: list[str], folder: Path, view: str) -> float:
     with TerminalSession([*BNTUI, *options, "--run-dir", str(folder)], emulate=False) as s:
+        while b"running" not in s.raw:
+            s.pump(1)
+        s.send(view)
         while b"completed" not in s.raw[-200_000:]:
             if s.process.poll() is not None:
                 raise SystemExit(f"the app ended with {s.process.returncode}")
@@ -69,14 +72,17 @@ def app_speed(options: list[str], folder: Path) -> float:
     return steps_per_second(folder)
 
 
-def tax(options: list[str], epochs: int, rounds: int) -> None:
+def tax(options: list[str], epochs: int, rounds: int, view: str) -> None:
     ratios = []
     print(f"{'steps/s':<12}{'headless':>10}{'app':>10}{'ratio':>8}")
     for number in range(1, rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
             speeds = {}
             # In turn, and each first every other time.
-            kinds: list[tuple[str, Callable[[list[str], Path], float]]] = [("h", headless_speed), ("a", app_speed)]
+            kinds: list[tuple[str, Callable[[list[str], Path], float]]] = [
+                ("h", headless_speed),
+                ("a", lambda options, folder: app_speed(options, folder, view)),
+            ]
             for name, measure in kinds[:: 1 if number % 2 else -1]:
                 speeds[name] = measure([*options, "--epochs", str(epochs)], Path(folder) / name)
         ratios.append(speeds["a"] / speeds["h"])
@@ -94,15 +100,33 @@ def status_is(text: str, *words: str) -> bool:
     return text.split("\n")[-2].strip().startswith(words)
 
 
-# What is pressed over and over: a name, a key, and whether the screen shows its effect, given what it showed before.
-PRESSES: tuple[tuple[str, str, Callable[[str, str], bool]], ...] = (
+def chosen_layer(text: str) -> str:
+    """Which layer's activations the flow view shows."""
+    return "".join(re.findall(r"input of activation (\d+)", text))
+
+
+Press = tuple[str, str, Callable[[str, str], bool]]
+"""A name, a key, and whether the screen shows its effect, given what it showed before."""
+IN_VIEW: dict[str, tuple[Press, ...]] = {
+    "1": (
+        ("view 1", "1", lambda _, text: "train loss" in text),
+        ("log y", "y", lambda before, text: axis_of_losses(text) != axis_of_losses(before)),
+    ),
+    "3": (
+        ("view 3", "3", lambda _, text: "gradient by the weights" in text),
+        ("next layer", "]", lambda before, text: chosen_layer(text) != chosen_layer(before)),
+    ),
+}
+"""What is pressed to see a view, and in it."""
+# What is pressed over and over, around that.
+PRESSES: tuple[Press, ...] = (
     ("help", "?", lambda _, text: "pause or resume training" in text),
     # A lone Escape also waits for the rest of a sequence that may follow.
     ("help, Escape", "\x1b", lambda _, text: "pause or resume training" not in text),
     ("view 2", "2", lambda _, text: "running mean" in text),
     ("view 5", "5", lambda _, text: "running mean" not in text),
-    ("view 1", "1", lambda _, text: "train loss" in text),
-    ("log y", "y", lambda before, text: axis_of_losses(text) != axis_of_losses(before)),
+)
+THEN: tuple[Press, ...] = (
     # "changing" while an evaluation is finished first, as "pausing".
     ("BN off", "b", lambda _, text: "BN off" in text or status_is(text, "changing")),
     ("BN on", "b", lambda _, text: "BN on " in text or status_is(text, "changing")),
@@ -115,18 +139,20 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
-def latency(options: list[str], count: int) -> None:
+def latency(options: list[str], count: int, view: str) -> None:
     """Time keys from the write to the bytes that show their effect.
 
     What comes back is only kept while it comes: the emulator reads it afterwards, so that its work, which is more than
     the app's, is not on the same processor at the same time.
     """
-    presses = list(itertools.islice(itertools.cycle(PRESSES), count))
+    presses = list(itertools.islice(itertools.cycle((*PRESSES, *IN_VIEW[view], *THEN)), count))
     command = [*BNTUI, *options, *ENDLESS]
     arrivals: list[tuple[float, int, int]] = []
     sent: list[float] = []
     with TerminalSession(command) as s:
         s.wait(TRAINING)
+        s.send(view)
+        s.wait(r"train loss" if view == "1" else r"gradient by the weights")
         s.emulate = False
         start = len(s.raw)
 
@@ -207,6 +233,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of the comparison with headless; 0 leaves it out")
     parser.add_argument("--epochs", type=int, default=4, help="of each run of it")
     parser.add_argument("--presses", type=int, default=200, help="0 leaves the keys out")
+    parser.add_argument("--view", choices=IN_VIEW, default="1", help="which is open meanwhile")
     parser.add_argument("--paints", type=int, default=5)
     parser.add_argument(
         "--memory-minutes", type=float, default=0.0, help="until the last reading, the first is after 2"
@@ -219,9 +246,9 @@ def main() -> None:
         if given.paints:
             first_paint(options, given.paints)
         if given.presses:
-            latency(options, given.presses)
+            latency(options, given.presses, given.view)
         if given.rounds:
-            tax(options, given.epochs, given.rounds)
+            tax(options, given.epochs, given.rounds, given.view)
         if given.memory_minutes:
             memory(options, given.memory_minutes)
 

@@ -384,3 +384,25 @@ def test_the_flow_is_read_within_epochs_only_while_somebody_looks() -> None:
         assert bool(live) == watching
         hashes.append(finished.state_sha256)
     assert hashes[0] == hashes[1]
+
+
+def test_a_forgotten_eval_is_told_of_as_a_gap() -> None:
+    config = small(epochs=6, bn_eval="single", train_samples=640, lr=0.01)
+    alerts = {(alert.arm, alert.kind) for alert in only(run(config), e.Alert)}
+    assert ("bn", "eval_gap") in alerts and ("plain", "eval_gap") not in alerts
+
+
+def test_a_divergence_after_a_raised_learning_rate_says_so() -> None:
+    config = small(optimizer="sgd", epochs=3)
+    alerts = only(run(config, [(5, c.Change("learning_rate", 1e6))]), e.Alert)
+    kinds = [(alert.arm, alert.kind) for alert in alerts]
+    assert ("plain", "diverged") in kinds and ("plain", "learning_rate") in kinds
+    told = next(alert for alert in alerts if alert.kind == "learning_rate")
+    assert "from 0.01 to 1e+06" in told.message
+
+
+def test_a_batch_that_is_made_small_is_told_of_once() -> None:
+    alerts = only(run(small(), [(3, c.Change("batch_size", 4)), (6, c.Change("batch_size", 2))]), e.Alert)
+    assert [(alert.step, alert.arm, alert.kind) for alert in alerts if alert.kind == "small_batch"] == [
+        (3, "bn", "small_batch")
+    ]

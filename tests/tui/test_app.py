@@ -107,11 +107,11 @@ def screen_text(app: BntuiApp) -> str:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("view", ["1", "2", "3", "5"])
+@pytest.mark.parametrize("view", ["1", "2", "3", "33", "4", "5"])
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: str, epochs: int) -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
-        await pilot.press(view)
+        await pilot.press(*view)
         await settle(pilot)
         lines = screen_text(app).split("\n")
         assert len(lines) == size[1]
@@ -151,6 +151,7 @@ def test_before_the_first_event_it_says_what_it_loads() -> None:
         ("space", c.Pause()), ("p", c.Pause()), ("b", c.Change("bn")), ("f", c.Change("freeze")),
         ("plus", c.ScaleLearningRate(1.5)), ("equals_sign", c.ScaleLearningRate(1.5)),
         ("minus", c.ScaleLearningRate(2 / 3)), ("x", c.Export()),
+        ("a", c.Change("adapt_bn")), ("w", c.PreciseBatchNorm()),
     ],
 )  # fmt: skip
 def test_a_key_sends_its_command(key: str, command: c.Command) -> None:
@@ -194,6 +195,56 @@ def test_the_learning_rate_is_typed_and_checked() -> None:
         await pilot.press("ctrl+u", *"0.005", "enter")
         await pilot.pause()
         assert script.asked() == [c.Change("learning_rate", 0.005)]
+
+    play(script, act)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "complaint", "typed", "change"),
+    [
+        ("n", "1", "takes a whole number from 2", "16", c.Change("batch_size", 16)),
+        ("d", "1", "takes a number from 0 up to", "0.25", c.Change("dropout", 0.25)),
+        ("o", "-1", "takes a number from 0 to 10", "0.5", c.Change("bn_noise", 0.5)),
+        ("e", "btch", "did you mean batch", "single", c.Change("bn_eval", "single")),
+        ("v", "blur:1", "KIND:STRENGTH", "rotation:30", c.Change("shift", "rotation:30")),
+    ],
+)
+def test_a_setting_is_typed_and_checked(key: str, wrong: str, complaint: str, typed: str, change: c.Change) -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(key)
+        await pilot.press("ctrl+u", *wrong, "enter")
+        await pilot.pause()
+        assert complaint in " ".join(screen_text(app).split())
+        await pilot.press("ctrl+u", *typed, "enter")
+        await pilot.pause()
+        assert script.asked() == [change]
+
+    play(script, act)
+
+
+def test_one_arm_alone_can_be_restarted() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("r")
+        await pilot.pause()
+        assert "only the first arm: With BN" in screen_text(app)
+        await pilot.press("2")
+        await pilot.pause()
+        assert script.asked() == [c.RestartArm("plain")]
+
+    play(script, act)
+
+
+def test_changed_settings_stand_in_the_status() -> None:
+    script = Script(
+        *run_events(), e.Intervened(300, 4, "batch_size", 32, 8), e.Intervened(300, 4, "adapt_bn", False, True)
+    )
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "batch 8 AdaBN" in screen_text(app)
 
     play(script, act)
 

@@ -52,7 +52,8 @@ def test_the_ratio_and_the_percentiles_go_over_time() -> None:
 
 
 def test_the_summary_says_what_vanishes() -> None:
-    bn, plain = flow_summary(history(False), Look(), 160).plain.strip().split("\n")
+    bn, plain, cost = flow_summary(history(False), Look(), 160).plain.strip().split("\n")
+    assert cost.startswith("the last reading took 0.0 ms")
     assert "0.2500" in bn and "vanishing" not in bn and "25 25" in bn
     assert "1.0e-8" in plain and "vanishing" in plain
 
@@ -69,3 +70,18 @@ def test_a_single_layer_has_no_activation_to_show() -> None:
     alone = (e.LayerFlow("linear1", 1.0, 1.0, (), math.nan),)
     made.apply(e.FlowRead(1, 10, alone, alone))
     assert flow_figure("gradient-ratio", made, View(), Look()).lines[0].y == [1.0]
+
+
+def test_percentiles_of_one_unit_are_shown_as_far_as_it_was_read() -> None:
+    made = history()
+    for step, unit in ((10, 3), (20, 5), (30, 5)):
+        flows = tuple(
+            e.LayerFlow(f"linear{i}", 1.0, 1.0, (0.0, 1.0, 2.0), 0.0, (float(step), unit + 0.5, 99.0)) for i in (1, 2)
+        )
+        made.apply(e.FlowRead(1, step, flows, flows, True, unit))
+    chart = flow_figure("activations", made, View(unit=5), Look())
+    assert "unit 5" in chart.title
+    lowest, median, _ = (list(line.y) for line in chart.lines[:3])
+    assert math.isnan(lowest[0]) and lowest[1:] == [20.0, 30.0]
+    assert median[1:] == [5.5, 5.5]
+    assert list(flow_figure("activations", made, View(), Look()).lines[1].y) == [1.0, 1.0, 1.0]
