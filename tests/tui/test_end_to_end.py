@@ -129,7 +129,29 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.wait(lambda text: "appears within" not in text and "dead or saturated" in text)
         s.press("]", "input of activation 2")
         s.press("[", "input of activation 1")
+        s.press("}", "input of activation 1, unit 0")
+        s.press("}", "input of activation 1, unit 1")
+        s.press("3", "covariate shift, layer 2")
+        s.wait(lambda text: "appears within" not in text and "the last reading took: covariate-shift" in text)
+        s.press("3", "gradient by the weights")
+        s.press("4", "BN layer 1 of 2, channel 1")
+        s.press("]", "BN layer 2 of 2, channel 1")
+        s.press("}", "BN layer 2 of 2, channel 2")
+        s.press("[{{{", "BN layer 1 of 2, channel 0")
         s.press("\t\t", "train loss")
+
+        # What is changed stands in the status, and in the results.
+        for key, value, shown in (
+            ("n", "16", "batch 16"), ("d", "0.25", "dropout 0.25"), ("o", "0.5", "noise 0.5"),
+            ("e", "single", "eval by single"), ("v", "rotation:30", "shift rotation:30"),
+        ):  # fmt: skip
+            s.press(key, "Enter sets it")
+            s.press(value + "\r", shown)
+        s.press("a", "AdaBN")
+        s.press("a", lambda text: "AdaBN" not in text)
+        s.press("w", "precise bn")
+        s.press("r", "only the second arm: Without BN")
+        s.press("2", "restart arm")
 
         s.press("?", "pause or resume training")
         s.press(ESCAPE, lambda text: "pause or resume training" not in text)
