@@ -35,6 +35,22 @@ class Answer:
     act: Callable[[], object] = lambda: None
 
 
+class OneLine(Input):
+    """An Input that keeps the order of keys that arrive together, as over a slow line.
+
+    As bindings, Backspace and Enter would be acted on by the app, after the letters that follow them.
+    """
+
+    async def on_key(self, event: events.Key) -> None:
+        """Act on them at once."""
+        if event.key == "backspace":
+            event.stop()
+            self.action_delete_left()
+        elif event.key == "enter":
+            event.stop()
+            await self.action_submit()
+
+
 class Dialog(VerticalScroll, can_focus=False):
     """A question, a number to be typed, or a text to read; while it is open the keys are its own.
 
@@ -45,7 +61,7 @@ class Dialog(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="dialog")
         self._text = Picture()
-        self._input = Input(id="dialog-input")
+        self._input = OneLine(id="dialog-input")
         self._problem = Static(id="dialog-problem")
         self._answers: Sequence[Answer] = ()
         self._closing_keys: tuple[str, ...] = ()

@@ -146,7 +146,7 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
             ("e", "single", "eval by single"), ("v", "rotation:30", "shift rotation:30"),
         ):  # fmt: skip
             s.press(key, "Enter sets it")
-            s.press(value + "\r", shown)
+            s.press("\x7f" * 10 + value + "\r", shown)
         s.press("a", "AdaBN")
         s.press("a", lambda text: "AdaBN" not in text)
         s.press("w", "precise bn")
