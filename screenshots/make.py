@@ -33,7 +33,8 @@ EXPERIMENTS = {
     "experiment-eval": (["--intervene", "5000:bn_eval=single,11000:bn_eval=running"], "1"),
     "experiment-small-batch": (["--norm", "batch", "--versus", "group:8", "--batch-size", "2", "--lr", "0.001",
                                 "--epochs", "3"], "1"),
-    "experiment-mechanism": (["--probe", "all", "--hidden", "64x4", "--optimizer", "sgd", "--lr", "0.1"], "33"),
+    "experiment-mechanism": (["--probe", "all", "--probe-every", "50", "--hidden", "64x8", "--optimizer", "sgd",
+                              "--lr", "0.1", "--epochs", "3"], "33y"),
 }  # fmt: skip
 """The options of the README's experiments that the views above don't show, and the keys to where they are seen."""
 EXPERIMENT_SIZE = (120, 32)

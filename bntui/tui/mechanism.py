@@ -17,9 +17,9 @@ from bntui.tui.flows import EMPTY, merged
 from bntui.tui.look import ASCII_GLYPHS, GLYPHS, Look
 
 MECHANISM_TITLES = {
-    "covariate-shift": "internal covariate shift, layer {}, |G − G'|",
-    "loss-range": "loss ½ to 4 learning rates along the gradient",
-    "smoothness": "effective β: change of gradient per length",
+    "covariate-shift": "covariate shift |G − G'|, layer {}",
+    "loss-range": "loss, ½ to 4 lr along gradient",
+    "smoothness": "effective β along gradient",
     "gap": "train/eval gap: loss by",
 }
 STATISTICS = {"batch": "batch", "running": "running", "precise": "re-estimated"}

@@ -131,7 +131,7 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("[", "input of activation 1")
         s.press("}", "input of activation 1, unit 0")
         s.press("}", "input of activation 1, unit 1")
-        s.press("3", "covariate shift, layer 2")
+        s.press("3", r"covariate shift \|G − G'\|, layer 2")
         s.wait(lambda text: "appears within" not in text and "the last reading took: covariate-shift" in text)
         s.press("3", "gradient by the weights")
         s.press("4", "BN layer 1 of 2, channel 1")
