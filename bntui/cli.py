@@ -17,6 +17,7 @@ from bntui import __version__
 from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
 from bntui.presets import PRESETS
+from bntui.resume import resumed_config
 from bntui.values import integer
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
@@ -174,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run_replay(path, build_config(given), keys)
         if given.get("preset") == "list":
             return _list_presets(PRESETS)
-        config = build_config(given)
+        config = resumed_config(given) if given.get("resume") is not None else build_config(given)
         if config.export == "-" and stdout_closed:
             raise ExportError("--export -: stdout is closed; name a file")
         if config.headless:

@@ -116,6 +116,12 @@ class RunConfig:
     run_dir: str | None = _option(
         None, "DIR", values.path, OUTPUT, "folder of the run: journal, results", "a new one in the user state folder"
     )
+    resume: str | None = _option(
+        None, "RUN_DIR", values.path, OUTPUT, "go on with an interrupted run exactly where it stopped", "none"
+    )
+    checkpoint_seconds: float | None = _option(
+        None, "S", values.number("a number from 0 on", lambda v: v >= 0), OUTPUT,
+        "time between checkpoints", "5, or as long as they cost less than 2 % of the time")  # fmt: skip
     replay_interventions: str | None = _option(
         None, "RESULTS", values.path, "training",
         "apply the interventions recorded in a results.json or run folder at their steps", "none")  # fmt: skip

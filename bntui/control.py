@@ -81,6 +81,8 @@ class Control:
         # SimpleQueue, because its put is reentrant: a signal handler may interrupt another put.
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._schedule = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
+        self.obeyed = 0
+        """How many commands of the schedule were handed out."""
         self.stopping = False
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
         self.watching: frozenset[str] = frozenset()
@@ -99,10 +101,16 @@ class Control:
     def poll(self, step: int) -> Command | None:
         """Return the next command that is due after `step` steps, or None. Never blocks."""
         if self._schedule and self._schedule[-1][0] <= step:
+            self.obeyed += 1
             return self._schedule.pop()[1]
         if self._queue.empty():
             return None
         return self._queue.get()
+
+    def skip(self, count: int) -> None:
+        """Leave out the first commands of the schedule: a run that goes on has obeyed them."""
+        del self._schedule[max(0, len(self._schedule) - count) :]
+        self.obeyed = count
 
     def wait(self) -> Command:
         """Block until a command is sent."""

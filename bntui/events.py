@@ -224,6 +224,15 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """A run goes on from a checkpoint, perhaps for more epochs; what came after that step before is abandoned."""
+
+    step: int
+    config: dict[str, Any]
+    """As in `Started`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """How the run goes on from a step: how far the epochs were then, and at what batch size it ends when."""
 
@@ -297,8 +306,8 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Loading | Notice | Started | Planned | Stepped | EpochEnded | BatchNormRead | FlowRead | Probed | Explained | Paused
-    | Resumed | Intervened | Alert | Restarted | Hashed | Finished
+    Loading | Notice | Started | Continued | Planned | Stepped | EpochEnded | BatchNormRead | FlowRead | Probed
+    | Explained | Paused | Resumed | Intervened | Alert | Restarted | Hashed | Finished
 )  # fmt: skip
 Emit: TypeAlias = Callable[[Event], None]
 

@@ -52,12 +52,13 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
             recorder.take(event)
             screen.show(event)
 
+        store = _Store(recorder, screen)
         try:
             # Torch takes seconds to import: only now, when all that could be wrong without it has been looked at.
             screen.show(Loading("loading torch"))
             from bntui.training.session import run
 
-            run(config, emit, control)
+            run(config, emit, control, store)
         except Interrupted:
             screen.error("stopped before training began: there is nothing to save")
             return 128 + caught[0]
@@ -71,6 +72,20 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
         screen.close()
         recorder.close()
     return 128 + caught[0] if caught else 0
+
+
+class _Store:
+    """Checkpoints as the recorder keeps them; of a run that goes on, the screen shows where it was."""
+
+    def __init__(self, recorder: Recorder, screen: Screen) -> None:
+        self._screen = screen
+        self._recorder = recorder
+        self.checkpoints, self.checkpoint = recorder.checkpoints, recorder.checkpoint
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        for event in self._recorder.restore(kept):
+            if isinstance(event, Started | EpochEnded):
+                self._screen.show(event)
 
 
 @contextlib.contextmanager

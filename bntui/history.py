@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntui.arms import ARMS, labels
 from bntui.events import (
     Alert,
     BatchNormRead,
+    Continued,
     EpochEnded,
     Event,
     Explained,
@@ -77,6 +78,29 @@ class Series:
             for values, total in zip(losses, self._sums, strict=True):
                 values.append(total / self._pending)
         return {"step": steps, "bn_loss": losses[0], "plain_loss": losses[1]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain lists and numbers."""
+        return {
+            "width": self.width,
+            "means": {arm: list(means) for arm, means in self._means.items()},
+            "sums": list(self._sums),
+            "pending": self._pending,
+            "last": self._last,
+            "seconds": list(self.seconds),
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Series:
+        """Return what `to_dict` was made from. Raises KeyError, TypeError or ValueError if it was not."""
+        series = Series()
+        series.width, series._pending, series._last = (int(data[name]) for name in ("width", "pending", "last"))
+        series._means = {arm: array("d", data["means"][arm]) for arm in ARMS}
+        series._sums = [float(data["sums"][i]) for i in range(2)]
+        series.seconds = array("d", data["seconds"])
+        if series.width < 1 or len({len(values) for values in (*series._means.values(), series.seconds)}) != 1:
+            raise ValueError("not a series")
+        return series
 
     def _close(self) -> None:
         for arm, total in zip(ARMS, self._sums, strict=True):
@@ -173,6 +197,10 @@ class History:
                 self._add_probes(event)
         elif isinstance(event, Explained):
             self.explained = event
+        elif isinstance(event, Continued):
+            self.status, self.step = "running", event.step
+            if self.started is not None:
+                self.started = replace(self.started, config=event.config)
         elif isinstance(event, Planned):
             self.plans.append(event)
         elif isinstance(event, Intervened):

@@ -10,34 +10,50 @@ from pathlib import Path
 from bntui.errors import ExportError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file by way of a temporary one beside it; a device, pipe or socket is written to directly.
+def write_whole(path: Path, contents: str | bytes, previous: Path | None = None) -> None:
+    """Write a file by way of a temporary one beside it; a device, pipe or socket is written to directly.
+
+    What stood there is kept as `previous`, if that is named, and lost if not.
 
     Raises
     ------
     ExportError
         The file could not be written; what stood there before still does.
     """
+    data = contents.encode() if isinstance(contents, str) else contents
     try:
         # Renaming onto a link would replace the link, and onto a device the device.
         path = path.resolve()
         if path.exists() and not path.is_file():
-            with path.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with path.open("wb") as file:
+                file.write(data)
             return
         temporary = path.with_name(f".bntui-{os.getpid()}.tmp")
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            if previous is not None and path.exists():
+                os.replace(path, previous)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
+        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
         raise ExportError(f"{path}: could not be written ({_reason(error)})") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk know the names in a folder, where that can be asked for."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_writable(path: Path, option: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TextIO
 
 from bntui.events import (
     BatchNormRead,
@@ -15,6 +18,7 @@ from bntui.events import (
     Probed,
     Restarted,
     Stepped,
+    from_dict,
     to_dict,
 )
 
@@ -28,9 +32,19 @@ class Journal:
     Losses are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096 on, and so on.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, state: dict[str, Any] | None = None) -> None:
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._restart()
+        if state is not None:
+            self._width, self._seconds = int(state["width"]), float(state["seconds"])
+            self._bn += map(float, state["bn"])
+            self._plain += map(float, state["plain"])
+
+    def state(self) -> dict[str, Any]:
+        """Have the disk hold all lines so far; return their length, and the losses that are still to be written."""
+        os.fsync(self._file.fileno())
+        return {"length": os.fstat(self._file.fileno()).st_size, "width": self._width, "bn": list(self._bn),
+                "plain": list(self._plain), "seconds": self._seconds}  # fmt: skip
 
     def write(self, event: Event) -> None:
         """Append an event. Raises OSError when the file can't be written."""
@@ -87,3 +101,28 @@ class Journal:
             if first > DENSE * width:
                 self._width *= 2
         return done
+
+
+LINE_LIMIT = 16 << 20
+"""Characters a line may have; longer ones are passed over."""
+
+
+def read_events(file: TextIO) -> Iterator[Event]:
+    """Yield the events of a journal up to its end; a line that is damaged or not whole is passed over."""
+    too_long = False
+    while line := file.readline(LINE_LIMIT):
+        whole = line.endswith("\n")
+        if whole and not too_long:
+            event = read_line(line)
+            if event is not None:
+                yield event
+        too_long = not whole
+
+
+def read_line(line: str, clean: Callable[[Any], Any] = lambda data: data) -> Event | None:
+    """Return the event of a line, its data put through `clean` first; None if it is damaged."""
+    try:
+        data = clean(json.loads(line))
+        return from_dict(data) if isinstance(data, dict) else None
+    except (ValueError, RecursionError):
+        return None

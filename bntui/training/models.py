@@ -61,6 +61,13 @@ class Pair:
         return [m for model in self.arms.values() for m in model if isinstance(m, SwitchableBatchNorm1d)]
 
     @property
+    def generators(self) -> list[torch.Generator]:
+        """The random streams that training draws from, beside that of the data order: dropout's and the noise's."""
+        streams = [module.generator for model in self.arms.values() for module in model
+                   if isinstance(module, SeededDropout | Switchable) and module.generator is not None]  # fmt: skip
+        return list({id(stream): stream for stream in streams}.values())
+
+    @property
     def dropouts(self) -> list[SeededDropout]:
         """All that drop units, in either arm."""
         return [m for model in self.arms.values() for m in model if isinstance(m, SeededDropout)]

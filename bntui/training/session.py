@@ -7,17 +7,19 @@ import time
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any, NoReturn
 
 import torch
 
-from bntui import alerts
+from bntui import alerts, resume
 from bntui import control as c
 from bntui import events as e
 from bntui.arms import ARMS
 from bntui.config import RunConfig
-from bntui.errors import Interrupted
+from bntui.errors import Interrupted, UsageError
 from bntui.settings import SETTINGS, Scalar, initial
-from bntui.training import data, devices, models
+from bntui.training import checkpoint, data, devices, models
+from bntui.training.checkpoint import Store
 from bntui.training.evaluation import Evaluator, set_running_statistics
 from bntui.training.observer import Observer
 from bntui.training.order import DataOrder, batches
@@ -27,11 +29,15 @@ from bntui.training.stopwatch import Stopwatch
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
 
+SAVE_SECONDS = 5.0
+"""Least time between two checkpoints within an epoch."""
+SAVE_SHARE = 60
+"""A checkpoint is only made so many times as long after the last as that took."""
 RECENT = 100
 """Steps of which the mean loss in train mode is compared with that in eval mode."""
 
 
-def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
+def run(config: RunConfig, emit: e.Emit, control: c.Control, store: Store | None = None) -> e.Finished:
     """Train the pair from the first step to the last; works from any thread.
 
     Parameters
@@ -42,6 +48,8 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
         Called in this thread with every event, in order.
     control
         Commands from other threads, obeyed between two steps.
+    store
+        Where checkpoints are kept; with `config.resume`, also where the run goes on from.
 
     Returns
     -------
@@ -68,10 +76,13 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control) -> e.Finished:
         dataset = data.load(config, device, report, lambda message: emit(e.Notice(message)))
         config = replace(config, data=dataset.name, device=str(device), threads=threads)
         with torch.inference_mode(False):
-            session = _Session(config, dataset, device, emit, control)
+            session = Session(config, dataset, device, emit, control, store)
     except (RuntimeError, MemoryError) as error:
         raise devices.out_of_memory(error, config, device) or error from None
-    emit(session.started())
+    if config.resume is None or store is None:
+        emit(session.started())
+    else:
+        session.resume(store)
     try:
         with torch.inference_mode():
             status = session.train()
@@ -92,14 +103,23 @@ class _Restart(Exception):
     """A Restart was obeyed."""
 
 
-class _Session:
+class Session:
     """The state of a run between two steps: running, paused or stopping."""
 
     def __init__(
-        self, config: RunConfig, dataset: data.Dataset, device: torch.device, emit: e.Emit, control: c.Control
+        self,
+        config: RunConfig,
+        dataset: data.Dataset,
+        device: torch.device,
+        emit: e.Emit,
+        control: c.Control,
+        store: Store | None = None,
     ) -> None:
         self.config, self.dataset, self.device = config, dataset, device
-        self.emit, self.control = emit, control
+        self.emit, self.control, self.store = emit, control, store
+        self.saved, self.save_cost = time.perf_counter(), 0.0
+        self.unsaved = False
+        """Whether something has happened since the last checkpoint."""
         self.begun = time.perf_counter()
         self.paused = False
         self.settings = initial(config.to_dict())
@@ -124,6 +144,10 @@ class _Session:
         self.raised: tuple[int, float, float] | None = None
         """Step at which the learning rate was last changed, before and after."""
         self.watch = Stopwatch()
+        self.epoch_generator = self.order.generator.get_state()
+        """Of the data order, as it was before the epoch's was drawn."""
+        self.epoch_seconds = 0.0
+        """Training seconds before the epoch."""
         self.emitted = time.perf_counter()
 
     def _plan(self) -> None:
@@ -139,7 +163,7 @@ class _Session:
         config, dataset = self.config, self.dataset
         return e.Started(
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            config={**config.to_dict(), "command": config.to_command()},
+            config=self._told_config(),
             environment=devices.describe(self.device, config.threads or 1),
             dataset={
                 "name": dataset.name,
@@ -160,6 +184,7 @@ class _Session:
             try:
                 while self.step < self.last_step:
                     self._train_epoch()
+                self._save()
                 return "completed"
             except _Stop:
                 self._flush()
@@ -170,20 +195,21 @@ class _Session:
                 self.watch.stop()
 
     def _train_epoch(self) -> None:
-        train_seconds = self.watch.seconds()
         self.watch.start()
         order = self.order.next_epoch(len(self.dataset.train))
-        self.position = 0
         while self.step < min(self.epoch_end, self.last_step):
             self._train_on(order[self.position :])
         self._flush()
         self.watch.stop()
-        self._evaluate(self.watch.seconds() - train_seconds)
+        self._evaluate(self.watch.seconds() - self.epoch_seconds)
         if self.step == self.epoch_end:
             self.order.skip_evaluation()
             self.epoch += 1
             self.position = 0
+            self.epoch_generator = self.order.generator.get_state()
+            self.epoch_seconds = self.watch.seconds()
             self._plan()
+            self._save_if_due(0.0)
 
     def _train_on(self, order: torch.Tensor) -> None:
         """Train on samples in that order, up to the end of the epoch or the run, or until the batch size changes."""
@@ -200,8 +226,10 @@ class _Session:
             self.position += batch_size
             if observed:
                 self._observe()
+            self.unsaved = True
             if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
                 self._flush()
+                self._save_if_due(SAVE_SECONDS)
             if last:
                 return
 
@@ -227,8 +255,7 @@ class _Session:
         begun = time.perf_counter()
         metrics = self.evaluator.evaluate(self.pair, self.settings, lambda: self.control.stopping)
         if metrics is None:
-            self._intervene("stop", None, None)
-            raise _Stop
+            self._stop()
         train, validation = metrics
         seconds = time.perf_counter() - begun
         lr = float(self.settings["learning_rate"])
@@ -277,6 +304,7 @@ class _Session:
                     self._flush()
                     self.watch.stop()
                     self.emit(e.Paused(self.step))
+                self._save_if_due(0.0)
                 command = self.control.wait()
             if command is None:
                 break
@@ -316,11 +344,71 @@ class _Session:
         elif isinstance(command, c.Restart):
             raise _Restart
         elif isinstance(command, c.Stop):
-            self._intervene("stop", None, None)
-            raise _Stop
+            self._stop()
         elif isinstance(command, c.Export):
             self._hash()
             self._intervene("export", None, None)
+
+    def _stop(self) -> NoReturn:
+        """End the run here; what is recorded of that is no part of the checkpoint, from which it would go on."""
+        self._flush()
+        self._save()
+        self._intervene("stop", None, None)
+        raise _Stop
+
+    def _save_if_due(self, seconds: float) -> None:
+        """Save a checkpoint if the last one is old enough, by its age and for what it takes to make one."""
+        wanted = self.config.checkpoint_seconds
+        seconds = max(seconds, SAVE_SHARE * self.save_cost) if wanted is None else float(wanted)
+        if self.unsaved and time.perf_counter() - self.saved >= seconds:
+            self._save()
+
+    def _save(self) -> None:
+        """Save a checkpoint, if there is a place for it and something happened since the last."""
+        if self.store is None or not self.unsaved:
+            return
+        begun = time.perf_counter()
+        state = checkpoint.gather(self)
+        self.store.checkpoint(lambda kept: checkpoint.pack(state, kept))
+        self.saved = time.perf_counter()
+        self.save_cost, self.unsaved = self.saved - begun, False
+
+    def resume(self, store: Store) -> None:
+        """Go on from the newest checkpoint that is whole.
+
+        Raises
+        ------
+        UsageError
+            There is none, or it is of another run.
+        """
+        damaged = ""
+        for name, contents in store.checkpoints():
+            try:
+                state, kept = checkpoint.unpack(contents)
+                resume.check_same(self.config, state.get("config"))
+                with torch.inference_mode(False):
+                    checkpoint.restore(self, state)
+            except checkpoint.DamagedError as error:
+                damaged += f"{name} is damaged: {error}; "
+                with torch.inference_mode(False):
+                    self.settings = initial(self.config.to_dict())
+                    self._begin()
+                continue
+            store.restore(kept)
+            self._plan()
+            self.emit(e.Continued(self.step, self._told_config()))
+            self.emit(self._planned())
+            before = " (the one before is used)" if damaged else ""
+            self.emit(e.Notice(f"{damaged}goes on after step {self.step:,}{before}"))
+            return
+        raise UsageError(f"--resume {self.config.resume}: {damaged or 'holds no checkpoint; '}start the run again")
+
+    def _planned(self) -> e.Planned:
+        epochs = self.epoch - 1 + self.position / len(self.dataset.train)
+        return e.Planned(self.step, epochs, self.batch_size, self.steps_per_epoch, self.last_step)
+
+    def _told_config(self) -> dict[str, Any]:
+        return {**self.config.to_dict(), "command": self.config.to_command()}
 
     def _hash(self) -> None:
         self._flush()
@@ -330,7 +418,7 @@ class _Session:
         """Give a setting another value, and record it; a value that it does not take is told of."""
         now = self.settings[name]
         try:
-            value = SETTINGS[name][1](str(value))
+            value = self.parse(name, value)
             if name == "batch_size" and int(value) > len(self.dataset.train):
                 raise ValueError(f"at most the {len(self.dataset.train):,} training samples")
         except ValueError as error:
@@ -339,11 +427,18 @@ class _Session:
             return
         if value != now and self._has_effect(name):
             self._intervene(name, now, value)
-            self._put_into_force(name, value)
+            self.put_into_force(name, value)
             if name == "learning_rate":
                 self.raised = (self.step, float(now), float(value))
             if name == "batch_size":
+                self.emit(self._planned())
                 self._warn_of_batch_size()
+
+    @staticmethod
+    def parse(name: str, value: object) -> Scalar:
+        """Return the value that a setting takes. Raises ValueError."""
+        parsed: Scalar = SETTINGS[name][1](str(value))
+        return parsed
 
     def _has_effect(self, name: str) -> bool:
         """Whether there is anything that an intervention acts on; if not, say so."""
@@ -356,7 +451,8 @@ class _Session:
             self.emit(e.Notice(f"{name.replace('_', ' ')}: {missing}"))
         return not missing
 
-    def _put_into_force(self, name: str, value: Scalar) -> None:
+    def put_into_force(self, name: str, value: Scalar) -> None:
+        """Have a setting's value act, without a record of it."""
         self.settings[name] = value
         if name == "learning_rate":
             self.trainer.optimizer.lr = float(value)
@@ -372,14 +468,13 @@ class _Session:
             for dropout in self.pair.dropouts:
                 dropout.p = float(value)
         elif name == "batch_size":
-            epochs = self.epoch - 1 + self.position / len(self.dataset.train)
             self.batch_size = int(value)
             self._plan()
-            self.emit(e.Planned(self.step, epochs, self.batch_size, self.steps_per_epoch, self.last_step))
 
     def _intervene(self, action: str, before: e.Scalar, after: e.Scalar) -> None:
         self._flush()
         self.emit(e.Intervened(self.step, self.epoch, action, before, after))
+        self.unsaved = True
 
     def _restart(self) -> None:
         """Begin again, and record what differs from the configuration as interventions at step 0."""
@@ -393,7 +488,9 @@ class _Session:
         for name, before in initial(self.config.to_dict()).items():
             if self.settings[name] != before:
                 self._intervene(name, before, self.settings[name])
-                self._put_into_force(name, self.settings[name])
+                self.put_into_force(name, self.settings[name])
+        if self.batch_size != self.config.batch_size:
+            self.emit(self._planned())
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each arm's state_dict."""

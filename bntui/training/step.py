@@ -87,10 +87,15 @@ class Trainer:
         model, device = self.pair.arms[arm], self.parameters.values.device
         with torch.inference_mode(False):
             model.load_state_dict(build_pair(self.config, device).arms[arm].state_dict())
-        for layer in self.layers[arm]:
-            if isinstance(layer, BatchNormLayer):
-                layer.tracked = 0
+        self.recount()
         self.optimizer.forget(self._groups(arm))
+
+    def recount(self) -> None:
+        """Take over from the models how many batches were tracked, after their state was replaced."""
+        for program in self._programs:
+            for layer in program:
+                if isinstance(layer, BatchNormLayer):
+                    layer.tracked = int(layer.module.num_batches_tracked)
 
     @staticmethod
     def _groups(arm: str) -> tuple[int, int]:

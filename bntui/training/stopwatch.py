@@ -20,6 +20,10 @@ class Stopwatch:
         """Stop counting, if it counts."""
         self._total, self._since = self.seconds(), None
 
+    def add(self, seconds: float) -> None:
+        """Count some that were counted before."""
+        self._total += seconds
+
     def seconds(self) -> float:
         """Return the seconds counted so far."""
         return self._total + (0.0 if self._since is None else time.perf_counter() - self._since)

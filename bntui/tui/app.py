@@ -25,6 +25,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
 from bntui import events as e
+from bntui.plain import plain_text
 from bntui.tui import layers, status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import Charts, ChartsView, ChartView
@@ -40,7 +41,6 @@ from bntui.tui.machine import Meter
 from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
-from bntui.tui.terminal import plain_text
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4

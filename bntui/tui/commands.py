@@ -6,13 +6,13 @@ from textual.app import App
 
 from bntui import control as c
 from bntui.history import History
+from bntui.plain import plain_text
 from bntui.settings import SETTINGS
 from bntui.tui.dialog import Answer, Dialog
 from bntui.tui.driver import Driver
 from bntui.tui.live import LiveRun
 from bntui.tui.look import Look
 from bntui.tui.playback import Playback
-from bntui.tui.terminal import plain_text
 
 ANSWER_SECONDS = 0.02
 """How long a command may take before the screen says that it is on its way: less would only flicker."""

@@ -6,6 +6,7 @@ import gc
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
@@ -29,6 +30,7 @@ class LiveRun:
         self.control = Control(scheduled(config))
         self.config = config
         self.recorder = Recorder(config, History())
+        self.checkpoints, self.checkpoint = self.recorder.checkpoints, self.recorder.checkpoint
         self.error: Exception | None = None
         self.discard = False
         """Set to leave the results unwritten."""
@@ -73,7 +75,7 @@ class LiveRun:
     def _work(self) -> None:
         try:
             run = _import_trainer()
-            run(self.config, self._take, self.control)
+            run(self.config, self._take, self.control, self)
         except Interrupted:
             return
         except Exception as error:
@@ -85,6 +87,10 @@ class LiveRun:
         except Exception as error:
             self.error = self.error or error
 
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go back to a checkpoint, and tell what had happened up to there."""
+        self._events.extend(self.recorder.restore(kept))
+
     def _take(self, event: Event) -> None:
         self.recorder.take(event)
         self._events.append(event)
@@ -92,7 +98,7 @@ class LiveRun:
             self.wake()
 
 
-def _import_trainer() -> Callable[[RunConfig, Emit, Control], Finished]:
+def _import_trainer() -> Callable[[RunConfig, Emit, Control, LiveRun], Finished]:
     """Import torch, and take all that stays out of the garbage collector's sight.
 
     It would walk over half a million objects again and again, and the app would stand still for a tenth of a second.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,9 +22,10 @@ from bntui.events import (
     Stepped,
     from_dict,
 )
+from bntui.plain import clean
 from bntui.replay import read_results
+from bntui.sinks.journal import LINE_LIMIT, read_line
 
-LINE_LIMIT = 16 << 20
 LINES_AT_ONCE = 2_000
 """Journal lines read in one poll, so that the app stays quick over a long journal."""
 
@@ -55,7 +55,7 @@ class Playback:
                     raise UsageError(f"replay {path}: the folder holds no journal.jsonl; name a run folder")
                 self._journal = (place / "journal.jsonl").open(encoding="utf-8", errors="replace")
             else:
-                self._events = _events_of(read_results(path, f"replay {path}"))
+                self._events = _events_of(clean(read_results(path, f"replay {path}")))
         except OSError as error:
             raise UsageError(f"replay {path}: can't be read ({error.strerror or error}); name a run folder") from None
 
@@ -87,11 +87,9 @@ class Playback:
                         self._rest = ""
                     break
                 whole, self._rest = self._rest, ""
-                try:
-                    data = json.loads(whole)
-                    events.append(from_dict(data if isinstance(data, dict) else {}))
-                except (ValueError, RecursionError):
-                    continue
+                event = read_line(whole, clean)
+                if event is not None:
+                    events.append(event)
         return events
 
 

@@ -12,22 +12,12 @@ from typing import Any
 
 from bntui.errors import UsageError
 
-TEXT_LIMIT = 2_000
-
 # All that Textual switches on, 1016 included, which it leaves on: harmless if it is off already.
 _MODES_OFF = "".join(f"\x1b[?{mode}l" for mode in (2026, 1000, 1002, 1003, 1006, 1015, 1016, 1004, 2004, 2048))
 _CURSOR_AND_COLOURS = "\x1b[?7h\x1b[?25h\x1b[0m"
 # The key protocol keeps a stack for each screen, so it is popped before the alternate one is left.
 _LEAVE = "\x1b[<u\x1b[?1049l"
 
-_CONTROLS = re.compile(
-    r"(?P<dropped>(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI
-    r"|(?:\x1b[]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
-    r"|\x1b(?:[ -/]*[0-~])?|[\x80-\x9f]"
-    r"|[\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff])"  # unseen marks; most turn the direction
-    r"|(?P<newline>[\n\v\f\u2028\u2029])"
-    r"|[\x00-\x08\x0e-\x1f\x7f\ud800-\udfff]"
-)
 _PLAIN_TERMINALS = re.compile(r"linux|vt\d|ansi|pcansi|cons\d|sun")
 
 
@@ -76,18 +66,6 @@ def choose_theme(asked: str | None) -> str:
         return asked
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
     return "light" if background in ("7", "15") else "dark"
-
-
-def plain_text(text: str) -> str:
-    """Return text as one line that is safe to show, of at most `TEXT_LIMIT` characters.
-
-    Escape sequences are gone, line ends are spaces, tabs are expanded; of what carriage returns overwrite, as
-    progress bars do, the last is left; other control characters and lone surrogates show as �.
-    """
-    shown = {"dropped": "", "newline": "\n", None: "�"}
-    lines = _CONTROLS.sub(lambda match: shown[match.lastgroup], text).rstrip("\r\n").split("\n")
-    line = " ".join(line.rstrip("\r").rpartition("\r")[2].expandtabs() for line in lines)
-    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
 
 
 def restore_terminal(fd: int, attributes: list[Any] | None, *, force: bool = False) -> None:

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import UsageError
-from bntui.tui.terminal import TEXT_LIMIT, check_terminal, choose_markers, choose_theme, plain_text, restore_terminal
+from bntui.plain import TEXT_LIMIT, plain_text
+from bntui.tui.terminal import check_terminal, choose_markers, choose_theme, restore_terminal
 
 
 def open_terminal() -> tuple[int, int, list[Any]]:

@@ -1,0 +1,65 @@
+"""Which configuration an interrupted run goes on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from bntui.config import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of
+from bntui.errors import UsageError
+
+MAY_DIFFER = ("epochs", "max_steps", "preset")
+"""Options that a run may go on with other values of; `preset` has had its effect on the others."""
+
+
+def resumed_config(given: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration of the run in the folder `given["resume"]`, with what else was given.
+
+    Raises
+    ------
+    UsageError
+        There is no run in the folder, or what was given would make another of it.
+    """
+    folder = str(RunConfig(resume=given["resume"]).resume)
+    named = f"--resume {folder}"
+    try:
+        with (Path(folder) / "config.json").open("rb") as file:
+            raw = file.read(CONFIG_FILE_LIMIT + 1)
+        stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
+    except (ValueError, RecursionError):
+        stored = None
+    if not isinstance(stored, dict):
+        raise UsageError(f"{named}: its config.json is damaged; start the run again")
+    names = {option.name for option in fields(RunConfig)}
+    kept = {name: value for name, value in stored.items() if name in names and not _is_output(name)}
+    try:
+        before = RunConfig(**kept)
+    except (UsageError, TypeError) as error:
+        raise UsageError(f"{named}: its config.json is damaged ({error}); start the run again") from None
+    if given.get("preset") not in (None, before.preset):
+        raise UsageError(f"{named}: that run has --preset {before.preset}; leave the option out, or start a new run")
+    # Its preset is in the options already; to apply it once more would put them back.
+    config = replace(before, **{"preset": None, **given, "run_dir": folder})
+    check_same(config, before.to_dict())
+    return config
+
+
+def check_same(config: RunConfig, stored: object) -> None:
+    """Raise UsageError if a configuration would not go on with the run of a stored one, by the names of its options."""
+    if not isinstance(stored, dict):
+        raise UsageError(f"--resume {config.resume}: the checkpoint tells no configuration; start the run again")
+    for name, value in config.to_dict().items():
+        before = stored.get(name)
+        if not _is_output(name) and name not in MAY_DIFFER and value != before:
+            told = f"{flag_of(name)} {before}, not {value}"
+            raise UsageError(f"--resume {config.resume}: that run has {told}; leave the option out, or start a new run")
+
+
+def _is_output(name: str) -> bool:
+    return any(option.name == name and option.metadata["group"] == OUTPUT for option in fields(RunConfig))

@@ -1,0 +1,198 @@
+"""The state of a run between two steps as bytes, and back: all that the rest of its numbers depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from bntui.arms import ARMS
+from bntui.errors import UsageError
+
+if TYPE_CHECKING:
+    from bntui.training.session import Session
+
+SCHEMA = "bntui.checkpoint/1"
+
+Pack = Callable[[dict[str, Any]], bytes]
+"""Makes a checkpoint that holds, beside the state of the training, what it is given."""
+
+
+class Store(Protocol):
+    """Where checkpoints are kept."""
+
+    def checkpoints(self) -> Iterable[tuple[str, bytes]]:
+        """Return name and contents of those there are, the newest first."""
+
+    def checkpoint(self, pack: Pack) -> None:
+        """Keep a checkpoint, with what is needed to go on from there."""
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Go back to what was kept in a checkpoint."""
+
+
+class DamagedError(ValueError):
+    """Bytes that are not a whole checkpoint; says why."""
+
+
+def pack(state: dict[str, Any], kept: dict[str, Any]) -> bytes:
+    """Return a checkpoint as `torch.load(weights_only=True)` reads it.
+
+    Parameters
+    ----------
+    state
+        Tensors, numbers, texts, None, and lists and dicts of these.
+    kept
+        The same, of whoever keeps the checkpoint.
+    """
+    buffer = io.BytesIO()
+    contents = {"state": state, "kept": kept}
+    torch.save({"schema": SCHEMA, "sha256": _digest(contents), **contents}, buffer)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `pack` was given. No code in the bytes is run, and nothing is unpacked beyond their own size.
+
+    Raises
+    ------
+    DamagedError
+        The bytes are not a checkpoint, or not whole.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # torch compresses nothing, so what claims to is not from here, and may be a bomb.
+            rows = archive.infolist()
+            if any(row.compress_type != zipfile.ZIP_STORED for row in rows) or sum(r.file_size for r in rows) > len(
+                data
+            ):
+                raise DamagedError("it is compressed")
+        loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except DamagedError:
+        raise
+    except Exception as error:  # whatever the readers of zip, pickle and tensors may find wrong with strange bytes
+        raise DamagedError(f"it can't be read ({type(error).__name__})") from None
+    if not isinstance(loaded, dict) or not str(loaded.get("schema")).startswith("bntui.checkpoint/"):
+        raise DamagedError("it is not a checkpoint of bntui")
+    if loaded["schema"] != SCHEMA:
+        raise DamagedError("it was made by a later bntui; update this one")
+    contents = {name: loaded.get(name) for name in ("state", "kept")}
+    try:
+        whole = loaded.get("sha256") == _digest(contents) and all(isinstance(part, dict) for part in contents.values())
+    except (TypeError, RuntimeError, RecursionError):
+        whole = False
+    if not whole:
+        raise DamagedError("its checksum is wrong")
+    return loaded["state"], loaded["kept"]
+
+
+def _digest(value: Any) -> str:
+    digest = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, dict):
+            digest.update(b"{")
+            for key, item in part.items():
+                add(key)
+                add(item)
+            digest.update(b"}")
+        elif isinstance(part, list | tuple):
+            digest.update(b"[")
+            for item in part:
+                add(item)
+            digest.update(b"]")
+        elif isinstance(part, torch.Tensor):
+            digest.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            digest.update(part.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        elif part is None or isinstance(part, bool | int | float | str):
+            digest.update(f"{type(part).__name__}{part!r};".encode())
+        else:
+            raise TypeError(f"a checkpoint holds no {type(part).__name__}")
+
+    add(value)
+    return digest.hexdigest()
+
+
+def gather(session: Session) -> dict[str, Any]:
+    """Return the state of a session between two steps."""
+    trainer, pair = session.trainer, session.pair
+    return {
+        "config": session.config.to_dict(),
+        "dataset": session.dataset.sha256,
+        "step": session.step,
+        "epoch": session.epoch,
+        "position": session.position,
+        "obeyed": session.control.obeyed,
+        "settings": dict(session.settings),
+        "raised": None if session.raised is None else list(session.raised),
+        "finite": dict(session.finite),
+        "alerted": [list(pair) for pair in sorted(session.alerted)],
+        "recent": {arm: list(losses) for arm, losses in session.recent.items()},
+        "seconds": {"train": session.watch.seconds(), "epoch": session.epoch_seconds, "wall": session.wall_seconds()},
+        "models": {arm: {k: v.cpu() for k, v in model.state_dict().items()} for arm, model in pair.arms.items()},
+        "optimizer": {
+            "state": [tensor.cpu() for tensor in trainer.optimizer.state],
+            "counts": trainer.optimizer.counts,
+        },
+        "order": session.epoch_generator,
+        "generators": [generator.get_state() for generator in pair.generators],
+    }
+
+
+def restore(session: Session, state: dict[str, Any]) -> None:
+    """Put a session that has just begun where another one was.
+
+    Raises
+    ------
+    UsageError
+        The data is not what that run was trained on.
+    DamagedError
+        The state is not one of such a run.
+    """
+    if state.get("dataset") != session.dataset.sha256:
+        raise UsageError("--resume: the data is not what that run was trained on; name the same --data and --data-dir")
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            _restore(session, state)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+        raise DamagedError(f"it does not fit that run ({type(error).__name__})") from None
+
+
+def _restore(session: Session, state: dict[str, Any]) -> None:
+    trainer, pair = session.trainer, session.pair
+    for arm, model in pair.arms.items():
+        model.load_state_dict(state["models"][arm])
+    trainer.recount()
+    optimizer = trainer.optimizer
+    for ours, kept in zip(optimizer.state, state["optimizer"]["state"], strict=True):
+        if ours.shape != kept.shape:
+            raise ValueError
+        ours.copy_(kept)
+    optimizer.counts = [int(count) for count in state["optimizer"]["counts"]]
+    if len(optimizer.counts) != len(optimizer.active):
+        raise ValueError
+    for generator, kept in zip(pair.generators, state["generators"], strict=True):
+        generator.set_state(kept)
+    session.order.generator.set_state(state["order"])
+    session.epoch_generator = state["order"]
+    session.step, session.epoch, session.position = (int(state[name]) for name in ("step", "epoch", "position"))
+    session.control.skip(int(state["obeyed"]))
+    raised = state["raised"]
+    session.raised = None if raised is None else (int(raised[0]), float(raised[1]), float(raised[2]))
+    session.finite = {arm: bool(state["finite"][arm]) for arm in ARMS}
+    session.alerted = {(str(arm), str(kind)) for arm, kind in state["alerted"]}
+    for arm in ARMS:
+        session.recent[arm] = deque((float(v) for v in state["recent"][arm]), maxlen=session.recent[arm].maxlen)
+    seconds = {name: float(state["seconds"][name]) for name in ("train", "epoch", "wall")}
+    session.watch.add(seconds["train"])
+    session.epoch_seconds = seconds["epoch"]
+    session.begun -= seconds["wall"]
+    for name in list(session.settings):
+        value = session.parse(name, state["settings"][name])
+        if value != session.settings[name]:
+            session.put_into_force(name, value)
