@@ -122,6 +122,12 @@ class RunConfig:
     checkpoint_seconds: float | None = _option(
         None, "S", values.number("a number from 0 on", lambda v: v >= 0), OUTPUT,
         "time between checkpoints", "5, or as long as they cost less than 2 % of the time")  # fmt: skip
+    on_hangup: str = _option(
+        "save", "WHAT", values.one_of("save", "continue"), OUTPUT,
+        "when the terminal is lost: save and exit, or continue without it")  # fmt: skip
+    stop_signal: str | None = _option(
+        None, "NAME", values.one_of("USR1", "USR2"), OUTPUT,
+        "a signal that saves and exits as TERM does; Slurm can send USR1 before its end", "none")  # fmt: skip
     replay_interventions: str | None = _option(
         None, "RESULTS", values.path, "training",
         "apply the interventions recorded in a results.json or run folder at their steps", "none")  # fmt: skip

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bntui import __version__
@@ -18,12 +16,11 @@ from bntui.errors import Interrupted
 from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
 from bntui.history import History
 from bntui.replay import scheduled
+from bntui.signals import handling
 from bntui.sinks.recorder import Recorder
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
-
-SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: bool = True) -> int:
@@ -46,7 +43,13 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
     control = Control(scheduled(config))
     recorder = recorder or Recorder(config, History())
     history = recorder.history
-    with Screen(config, recorder, lines) as screen, _stopping_on_signals(control, history) as caught:
+
+    def stop() -> None:
+        control.send(Stop())
+        if history.started is None:
+            raise Interrupted
+
+    with Screen(config, recorder, lines) as screen, handling(config, stop) as caught:
 
         def emit(event: Event) -> None:
             recorder.take(event)
@@ -86,31 +89,6 @@ class _Store:
         for event in self._recorder.restore(kept):
             if isinstance(event, Started | EpochEnded):
                 self._screen.show(event)
-
-
-@contextlib.contextmanager
-def _stopping_on_signals(control: Control, history: History) -> Iterator[list[int]]:
-    """Stop the run at the first signal, the process at the second; yields the list of those caught."""
-    caught: list[int] = []
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if caught:
-            with contextlib.suppress(OSError):
-                if sys.stderr.isatty():  # the bar has hidden the cursor
-                    os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        caught.append(number)
-        control.send(Stop())
-        if history.started is None:
-            raise Interrupted
-
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Screen:

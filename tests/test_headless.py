@@ -186,18 +186,64 @@ def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
     assert read(tmp_path / "out")["status"] == "interrupted"
 
 
+def test_a_terminal_that_goes_away_is_done_without_if_asked_for(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--epochs", "60", "--on-hangup", "continue", "--export", str(tmp_path / "out")]
+    child = pexpect.spawn(sys.executable, ["-m", "bntui", *arguments], encoding="utf-8", timeout=120)
+    child.expect(" 2/60 ")
+    os.close(child.child_fd)
+    child.closed = True
+    _, status = os.waitpid(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    results = read(tmp_path / "out")
+    assert (results["status"], results["epochs"][-1]["epoch"]) == ("completed", 60)
+
+
+@pytest.mark.parametrize("evaluating", [False, True])
+def test_a_signal_of_ones_own_choice_stops_and_saves(tmp_path: Path, evaluating: bool) -> None:
+    # One step an epoch: nearly all of the time goes into evaluation.
+    slow = ["--train-samples", "20000", "--batch-size", "20000"] if evaluating else []
+    arguments = [
+        *BNTUI,
+        *SMALL,
+        *slow,
+        "--epochs",
+        "100000",
+        "--stop-signal",
+        "USR1",
+        "--export",
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not re.match(r" *2/", process.stdout.readline()):
+            pass
+        process.send_signal(signal.SIGUSR1)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (138, "")
+    assert read(tmp_path / "out")["status"] == "interrupted"
+
+
+def test_what_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    arguments = ["nohup", *BNTUI, *SMALL, "--epochs", "60", "--export", str(tmp_path / "out")]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not re.match(r" *2/", process.stdout.readline()):
+            pass
+        process.send_signal(signal.SIGHUP)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert read(tmp_path / "out")["status"] == "completed"
+
+
 def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
     # A trainer in the middle of a step that never ends: the first interrupt only asks for a stop.
     code = (
         "import time\n"
-        "from bntui.control import Control\n"
-        "from bntui.events import Started\n"
-        "from bntui.headless import _stopping_on_signals\n"
-        "from bntui.history import History\n"
-        "control, history = Control(), History(started=Started('', {}, {}, {}, {}, 1, 1))\n"
-        "with _stopping_on_signals(control, history):\n"
+        "from bntui.config import RunConfig\n"
+        "from bntui.signals import handling\n"
+        "with handling(RunConfig(), lambda: None) as caught:\n"
         "    print('training', flush=True)\n"
-        "    while not control.stopping: time.sleep(0.01)\n"
+        "    while not caught: time.sleep(0.01)\n"
         "    print('stopping', flush=True)\n"
         "    while True: time.sleep(0.01)\n"
     )

@@ -25,7 +25,9 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
 from bntui import events as e
+from bntui.config import RunConfig
 from bntui.plain import plain_text
+from bntui.signals import stopping
 from bntui.tui import layers, status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import Charts, ChartsView, ChartView
@@ -69,8 +71,10 @@ class BntuiApp(CommandApp):
         keys: Sequence[Key] = KEYS,
         lines: deque[str] | None = None,
         capture: Capture | None = None,
+        config: RunConfig | None = None,
     ) -> None:
         super().__init__(source, look or Look())
+        self._config = config or RunConfig()
         self._keys = tuple(keys)
         self._bindings = BindingsMap(bindings(self._keys))
         # Where Textual tells of an error in the app itself: the terminal, not what is captured.
@@ -132,9 +136,11 @@ class BntuiApp(CommandApp):
     def on_mount(self) -> None:
         """Start the clock, and the run once the first screen has been painted."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
+            for number in stopping(self._config):
                 loop.add_signal_handler(number, self._stop_and_leave, 128 + number)
+            if self._config.on_hangup == "continue":
+                loop.add_signal_handler(signal.SIGHUP, self._leave_alone)
         self.screen.set_class(self.look.ascii_only, "ascii")
         if self.look.ascii_only:
             for widget in (*self._scrolled.values(), self._dialog):

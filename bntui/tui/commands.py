@@ -41,6 +41,8 @@ class CommandApp(App[int]):
         """What is said of a command that was not obeyed yet."""
         self._code: int | None = None
         """Exit code, once it is to be left."""
+        self.left_alone = self.at_once = False
+        """Whether the run goes on without a screen, or is not to be waited for."""
 
     def _draw_text(self) -> None:
         """Redraw what is told in words."""
@@ -138,7 +140,16 @@ class CommandApp(App[int]):
         """Stop, save and leave with the code of an interrupted program."""
         self._stop_and_leave(130)
 
+    def _leave_alone(self) -> None:
+        """Leave a run to itself: the terminal is gone, and it goes on without."""
+        self.left_alone = True
+        self.exit(0)
+
     def _stop_and_leave(self, code: int) -> None:
+        """Leave once all is saved; asked for a second time, at once."""
+        if self._code is not None:
+            self.at_once = True
+            self.exit(code)
         self._code = code
         self._waiting = "saving…"
         self.source.stop()

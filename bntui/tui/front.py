@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bntui.config import RunConfig
 from bntui.errors import BntuiError
+from bntui.signals import handling, let_go_of_the_terminal
 from bntui.tui.capture import Capture
 from bntui.tui.terminal import check_terminal, choose_markers, choose_theme
 
@@ -51,6 +52,10 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     table = bind(keys)
     live = LiveRun(config)
     code = _show(live, config, table, live.recorder.log)
+    if live.running:
+        print(f"bntui: left at once; bntui --resume {live.recorder.folder} goes on from the last checkpoint",
+              file=sys.stderr, flush=True)  # fmt: skip
+        return code or 1
     live.recorder.close()
     if live.error is not None:
         raise live.error
@@ -113,10 +118,16 @@ def _show(
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
     with Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture:
-        app = BntuiApp(source, look, keys, lines, capture)
+        app = BntuiApp(source, look, keys, lines, capture, config)
         code = app.run()
-        source.stop()
-        source.join()
+        if app.left_alone:
+            let_go_of_the_terminal()
+            with handling(config, source.stop) as caught:
+                source.join()
+            code = 128 + caught[0] if caught else 0
+        elif not app.at_once:
+            source.stop()
+            source.join()
     return None if app.return_code and code is None else code or 0
 
 

@@ -60,7 +60,7 @@ def changed(of: Callable[[str], Any], session: TerminalSession) -> Callable[[str
     return lambda text: of(text) != before
 
 
-def assert_restored(session: TerminalSession) -> None:
+def assert_restored(session: TerminalSession, said: str | None = None) -> None:
     """The terminal is as it was: settings, screen, cursor, mouse; and only the lines of the end are on it."""
     assert session.attributes() == session.attributes_before
     raw = bytes(session.raw)
@@ -68,7 +68,7 @@ def assert_restored(session: TerminalSession) -> None:
         assert raw.rfind(b"\x1b[?%dl" % mode) >= raw.rfind(b"\x1b[?%dh" % mode), mode
     assert raw.rfind(b"\x1b[?25h") > max(raw.rfind(b"\x1b[?25l"), raw.rfind(b"\x1b[?1049h"))
     for line in session.lines_after_the_screen():
-        assert re.fullmatch(GOODBYE, line), line
+        assert re.fullmatch(GOODBYE if said is None else said, line), line
 
 
 def quit_and_save(session: TerminalSession) -> int:
@@ -268,8 +268,9 @@ def test_a_run_that_ends_stays_on_the_screen_until_q(tmp_path: Path) -> None:
     [
         *((CTRL_C, 130, when) for when in ("training", "paused", "loading")),
         *((signal.SIGTERM, 143, when) for when in ("training", "paused", "loading")),
-        *((signal.SIGHUP, 129, when) for when in ("training", "loading")),
-        (signal.SIGINT, 130, "paused"),
+        *((signal.SIGHUP, 129, when) for when in ("training", "paused", "loading", "evaluating")),
+        *((signal.SIGINT, 130, when) for when in ("training", "paused", "loading", "evaluating")),
+        (signal.SIGTERM, 143, "evaluating"),
     ],
     ids=lambda value: "ctrl-c" if value == CTRL_C else value.name if isinstance(value, signal.Signals) else str(value),
 )
@@ -277,7 +278,9 @@ def test_a_signal_saves_and_restores_the_terminal(
     tmp_path: Path, how: str | signal.Signals, code: int, when: str
 ) -> None:
     folder = tmp_path / "run"
-    with app(*(ENDLESS_LOADING if when == "loading" else SMALL), "--run-dir", str(folder)) as s:
+    # One step an epoch: nearly all of the time goes into evaluation.
+    slow = ["--train-samples", "20000", "--batch-size", "20000"] if when == "evaluating" else []
+    with app(*(ENDLESS_LOADING if when == "loading" else SMALL), *slow, "--run-dir", str(folder)) as s:
         if when == "loading":
             s.wait("generating")
         else:
@@ -379,6 +382,44 @@ def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
         s._master = s._slave = -1
         assert s.process.wait(60) == 129
     assert read(folder / "results.json")["status"] == "interrupted"
+
+
+def test_a_terminal_that_goes_away_is_done_without_if_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with app(*SMALL, "--epochs", "60", "--on-hangup", "continue", "--run-dir", str(folder)) as s:
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        os.close(s._slave)
+        os.close(s._master)
+        s._master = s._slave = -1
+        assert s.process.wait(120) == 0
+    results = read(folder / "results.json")
+    assert (results["status"], results["epochs"][-1]["epoch"]) == ("completed", 60)
+
+
+def test_a_run_without_a_terminal_can_be_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with app(*SMALL, "--on-hangup", "continue", "--run-dir", str(folder)) as s:
+        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.kill(signal.SIGHUP)
+        epochs = len((folder / "journal.jsonl").read_text().split('"EpochEnded"'))
+        while len((folder / "journal.jsonl").read_text().split('"EpochEnded"')) < epochs + 20:
+            s.pump(0.1)
+        s.kill(signal.SIGTERM)
+        assert s.finish() == 143
+    assert read(folder / "results.json")["status"] == "interrupted"
+
+
+def test_asked_twice_it_leaves_at_once_and_the_run_can_go_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    # An evaluation that takes a while: a stop is only obeyed between its batches, each of which is large.
+    slow = ["--train-samples", "60000", "--hidden", "2048,2048", "--batch-size", "20000", "--checkpoint-seconds", "0"]
+    with app(*SMALL, *slow, "--run-dir", str(folder)) as s:
+        while not (folder / "checkpoint.pt").exists():
+            s.pump(0.2)
+        s.send("\x03\x03")
+        assert s.finish() == 130
+        assert_restored(s, r"bntui: (left at once; bntui --resume \S+ goes on from the last checkpoint)?.*")
+    assert (folder / "checkpoint.pt").exists()
 
 
 def test_keys_before_the_first_step_do_no_harm() -> None:
