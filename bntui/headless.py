@@ -18,6 +18,7 @@ from bntui.history import History
 from bntui.replay import scheduled
 from bntui.signals import handling
 from bntui.sinks.recorder import Recorder
+from bntui.sinks.unfinished import notice_of_unfinished
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -56,6 +57,8 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
             screen.show(event)
 
         store = _Store(recorder, screen)
+        if notice := notice_of_unfinished(config):
+            screen.error(notice, "notice")
         try:
             # Torch takes seconds to import: only now, when all that could be wrong without it has been looked at.
             screen.show(Loading("loading torch"))

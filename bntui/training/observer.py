@@ -29,7 +29,7 @@ class Observer:
         self._trainer, self._train = trainer, train
         self._live: frozenset[str] = frozenset()
         self._next = time.perf_counter()
-        self._flow = self._explain = self._last = False
+        self._flow = self._explain = self._last = self._exported = self._given_up = False
         self._probes: Mechanism | None = None
 
     def before(self, x: Tensor, y: Tensor, step: int, last: bool, now: bool) -> bool:
@@ -46,6 +46,8 @@ class Observer:
         now
             Whether who watches is to see this very step.
         """
+        if self._given_up:
+            return False
         if now or time.perf_counter() >= self._next:
             self._next = time.perf_counter() + WATCH_SECONDS
             self._live = self._control.watching
@@ -87,6 +89,11 @@ class Observer:
             self._next = max(self._next, begun + COST_SHARE * (time.perf_counter() - begun))
         self._flow, self._explain, self._probes, self._live = False, False, None, frozenset()
         return flow
+
+    def give_up(self) -> None:
+        """Look no more within steps."""
+        self._given_up = True
+        self._trainer.look(False)
 
     def read_norms(self, epoch: int, step: int, live: bool) -> None:
         """Emit the state of the normalizations."""

@@ -234,7 +234,13 @@ class Session:
                 return
 
     def _observe(self) -> None:
-        flow = self.observer.after(self.epoch, self.step, float(self.settings["learning_rate"]))
+        try:
+            flow = self.observer.after(self.epoch, self.step, float(self.settings["learning_rate"]))
+        except Exception as error:
+            # Whoever looks must not stop what is looked at.
+            self.observer.give_up()
+            self.emit(e.Notice(f"looking into the layers failed ({type(error).__name__}: {error}); training goes on"))
+            return
         if flow is not None:
             for arm in ARMS:
                 for kind, message in alerts.of_flow(arm, getattr(flow, arm)):

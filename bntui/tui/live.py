@@ -11,10 +11,11 @@ from typing import Any
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
 from bntui.errors import Interrupted
-from bntui.events import Emit, Event, Finished, Intervened, Loading, Paused, Resumed
+from bntui.events import Emit, Event, Finished, Intervened, Loading, Notice, Paused, Resumed
 from bntui.history import History
 from bntui.replay import scheduled
 from bntui.sinks.recorder import Recorder
+from bntui.sinks.unfinished import notice_of_unfinished
 
 
 class LiveRun:
@@ -39,6 +40,8 @@ class LiveRun:
         self.wake: Callable[[], object] = lambda: None
         """Called from the worker when something has happened that a person waits for."""
         self._events: deque[Event] = deque()
+        if notice := notice_of_unfinished(config):
+            self._events.append(Notice(notice))
         self._thread = threading.Thread(target=self._work, name="trainer", daemon=True)
 
     def start(self) -> None:

@@ -16,7 +16,7 @@ from bntui.alerts import gradient_ratio
 from bntui.config import RunConfig, build_config
 from bntui.errors import DeviceError, Interrupted
 from bntui.settings import command as command_of
-from bntui.training import evaluation, session
+from bntui.training import evaluation, mechanism, session
 from bntui.training.data import Samples, load
 from bntui.training.evaluation import evaluate
 from bntui.training.models import build_pair
@@ -406,3 +406,15 @@ def test_a_batch_that_is_made_small_is_told_of_once() -> None:
     assert [(alert.step, alert.arm, alert.kind) for alert in alerts if alert.kind == "small_batch"] == [
         (3, "bn", "small_batch")
     ]
+
+
+def test_a_probe_that_fails_is_told_of_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(mechanism, "landscape", fail)
+    events = run(small(probe="landscape", probe_every=7))
+    assert [notice.message for notice in only(events, e.Notice)] == [
+        "looking into the layers failed (RuntimeError: no such luck); training goes on"
+    ]
+    assert numbers(events) == numbers(run(small()))
