@@ -18,42 +18,30 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingsMap
-from textual.containers import Container, Horizontal
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widget import Widget
-from textual.widgets import ContentSwitcher, RichLog
 
 from bntui import events as e
 from bntui.config import RunConfig
 from bntui.plain import plain_text
 from bntui.signals import stopping
-from bntui.tui import layers, status
+from bntui.tui import status
 from bntui.tui.capture import Capture
-from bntui.tui.charts import Charts, ChartsView, ChartView
+from bntui.tui.charts import ChartView
 from bntui.tui.commands import CommandApp
-from bntui.tui.dialog import scroll
-from bntui.tui.explanation import Explanation
-from bntui.tui.figures import TITLES, StepAxis, View, figure
-from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
+from bntui.tui.figures import StepAxis
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
-from bntui.tui.look import THEMES, AsciiScrollBar, Look
+from bntui.tui.look import THEMES, Look
 from bntui.tui.machine import Meter
-from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
+from bntui.tui.views import WATCHED_BY, Views, use_ascii_scroll_bars
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-VIEWS = ("charts", "batch-norm", "flow", "mechanism", "explain", "log")
-WATCHED_BY = {
-    "charts": ("batch_norm",), "batch-norm": ("batch_norm",), "flow": ("flow",), "mechanism": ("probes",),
-    "explain": ("explain",), "log": (),
-}  # fmt: skip
-"""What is read for who looks at a view."""
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
 
 
@@ -95,40 +83,16 @@ class BntuiApp(CommandApp):
         self._seen_rate = (0, 0.0)
         self._meter: Meter | None = None
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
-        self._header, self._state, self._tiny, self._panel = (
-            Picture(id=name) for name in ("header", "state", "tiny", "panel")
-        )
-        view = View()
-        self._charts = Charts("grid", TITLES, figure, self.history, view)
-        self._flow = ChartsView("flow", FLOW_TITLES, flow_figure, flow_summary, self.history, view)
-        self._mechanism = ChartsView(
-            "mechanism", MECHANISM_TITLES, mechanism_figure, mechanism_summary, self.history, view
-        )
+        self._header, self._state, self._tiny = (Picture(id=name) for name in ("header", "state", "tiny"))
+        self._views = Views(self.history)
         self._hints = status.Hints()
-        self._switcher = ContentSwitcher(initial="charts", id="views")
-        self._channel_table = layers.ChannelTable()
-        self._explanation = Explanation()
-        self._log_view = RichLog(id="log", max_lines=2_000, wrap=True, markup=False)
-        self._scrolled: dict[str, Widget] = {
-            "log": self._log_view, "batch-norm": self._channel_table, "explain": self._explanation
-        }  # fmt: skip
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
         # First, so that the places of the others, which Textual counts from the last on, stay the same when it opens.
         yield self._dialog
         yield self._header
-        with self._switcher:
-            with Horizontal(id="charts"):
-                yield self._charts
-                yield self._panel
-            with Container(id="batch-norm"):
-                yield self._channel_table
-            yield self._flow
-            yield self._mechanism
-            with Container(id="explain"):
-                yield self._explanation
-            yield self._log_view
+        yield self._views
         yield self._state
         yield self._hints
         yield self._tiny
@@ -143,8 +107,8 @@ class BntuiApp(CommandApp):
                 loop.add_signal_handler(signal.SIGHUP, self._leave_alone)
         self.screen.set_class(self.look.ascii_only, "ascii")
         if self.look.ascii_only:
-            for widget in (*self._scrolled.values(), self._dialog):
-                widget.vertical_scrollbar.renderer = widget.horizontal_scrollbar.renderer = AsciiScrollBar  # type: ignore[misc]
+            self._views.use_ascii()
+            use_ascii_scroll_bars(self._dialog)
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
@@ -161,8 +125,8 @@ class BntuiApp(CommandApp):
         """Leave all keys to a dialog that is open, and those that scroll to the view."""
         if self._dialog.is_open:
             self._dialog.take(event)
-        elif self._switcher.current in self._scrolled:
-            scroll(self._scrolled[self._switcher.current], event.key)
+        else:
+            self._views.scroll(event.key)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
@@ -217,7 +181,7 @@ class BntuiApp(CommandApp):
             self.history.apply(event)
             self._react(event)
         while self._lines:
-            self._log_view.write(Text(plain_text(self._lines.popleft())))
+            self._views.say(self._lines.popleft())
         if self.source.problem != self._problem:
             self._problem = self.source.problem
             self._tell(self._problem)
@@ -225,50 +189,38 @@ class BntuiApp(CommandApp):
             self.exit(self._code)
 
     def _react(self, event: e.Event) -> None:
+        self._views.mark_for(event)
         if isinstance(event, e.Started):
             self._changed = True
             if isinstance(self.source, LiveRun):
                 environment = event.environment
                 self._meter = Meter(str(environment["device"]), str(environment.get("device_uuid", "")))
         elif isinstance(event, e.Stepped):
-            self._charts.mark("train-loss")
             step, seconds = self._seen_rate
             if event.seconds - seconds >= 1 or step == 0:
                 self._rate = (event.step - step) / max(1e-9, event.seconds - seconds)
                 self._seen_rate = (event.step, event.seconds)
-        elif isinstance(event, e.EpochEnded):
-            self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
-        elif isinstance(event, e.FlowRead):
-            self._flow.charts.mark()
-        elif isinstance(event, e.Probed):
-            self._mechanism.charts.mark()
         elif isinstance(event, e.Paused | e.Resumed):
             self._changed = True
         elif isinstance(event, e.Intervened):
             self._changed = self._urgent = True
             self._waiting = ""
-            self._charts.mark(first=True)
-            self._say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
+            self._views.say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
         elif isinstance(event, e.Alert):
-            self._say(f"step {event.step:,}: {event.message}")
+            self._views.say(f"step {event.step:,}: {event.message}")
         elif isinstance(event, e.Notice):
             self._waiting = ""
             self._tell(event.message)
         elif isinstance(event, e.Restarted):
             self._seen_rate = (0, 0.0)
-            self._charts.mark(first=True)
         elif isinstance(event, e.Finished):
             self._waiting = ""
             self._changed = True
-            self._charts.mark()
-            self._say(f"{event.status} after step {event.step:,}")
-
-    def _say(self, text: str) -> None:
-        self._log_view.write(Text(plain_text(text)))
+            self._views.say(f"{event.status} after step {event.step:,}")
 
     def _tell(self, text: str) -> None:
         """Say something in the log and, for a while, on top of any view."""
-        self._say(text)
+        self._views.say(text)
         self.notify(self.look.text(plain_text(text)), markup=False)
 
     # What is on the screen
@@ -290,15 +242,8 @@ class BntuiApp(CommandApp):
 
     def _redraw_charts(self) -> None:
         """Have every chart drawn anew as soon as may be."""
-        for charts in (self._charts, self._flow.charts, self._mechanism.charts):
-            charts.mark(first=True)
+        self._views.mark_all()
         self._urgent = True
-
-    @property
-    def _charts_shown(self) -> Charts:
-        """The four charts that are shown, or were before a view without charts."""
-        shown = {"flow": self._flow, "mechanism": self._mechanism}.get(str(self._switcher.current))
-        return self._charts if shown is None else shown.charts
 
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
@@ -315,79 +260,46 @@ class BntuiApp(CommandApp):
         self._header.show(status.header(self.history, self.look, width, self._rate))
         self._state.show(status.state(self.history, self.look, waiting, width, usage))
         self._hints.show_keys(self._keys, self._allowed, self.look, width)
-        current = self._switcher.current
-        self.source.control.watching = frozenset(WATCHED_BY[str(current)])
-        if current == "charts":
-            self._show_panel()
-        elif current == "batch-norm":
-            self._channel_table.show(self.history, self._charts.view.layer, self.look)
-        elif current == "explain":
-            self._explanation.show(self.history, self.look, width)
-        elif current in ("flow", "mechanism"):
-            (self._flow if current == "flow" else self._mechanism).show_summary(self.look, width)
+        self.source.control.watching = frozenset(WATCHED_BY[self._views.shown])
+        self._views.draw_text(self.look, width)
 
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
-        shown = self._switcher.current in ("charts", "flow", "mechanism") and not self.screen_stack[0].has_class("tiny")
-        self._urgent = shown and self._charts_shown.draw_next(self.look)
-
-    def _show_panel(self) -> None:
-        """Show the BN layers at the right of the charts and, where there is room below, who is ahead and the latest."""
-        width, height = self._panel.size.width, self._switcher.size.height
-        if width <= 0:
-            return
-        text = layers.layer_panel(self.history, self._charts.view.layer, self.look, width, height)
-
-        def room() -> int:
-            return height - text.plain.count("\n") - 2
-
-        summary = status.summary(self.history, self.look, width)
-        if summary and summary.plain.count("\n") < room():
-            text.append("\n\n").append_text(summary)
-        if room() > 1:
-            text.append("\n\n").append_text(status.latest(self.history, min(room() - 1, 8)))
-        self._panel.show(text)
+        self._urgent = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
 
     # How a person looks at it
 
     def action_view(self, name: str) -> None:
         """Show a view, its charts at first as they were."""
-        self._switcher.current = name
+        self._views.current = name
         self._urgent = True
         self._draw_text()
 
     def action_flow(self) -> None:
         """Show what flows through the layers, and from there why."""
-        self.action_view("mechanism" if self._switcher.current == "flow" else "flow")
+        self.action_view("mechanism" if self._views.shown == "flow" else "flow")
 
     def action_next_view(self) -> None:
         """Show the next view."""
-        self.action_view(VIEWS[(VIEWS.index(str(self._switcher.current)) + 1) % len(VIEWS)])
+        self.action_view(self._views.next())
 
     def action_layer(self, by: int) -> None:
         """Choose a BN layer."""
-        self._charts.view.layer += by
-        self._choose()
+        self._choose(layer=by)
 
     def action_unit(self, by: int) -> None:
-        """Choose a unit; before the first one is all of them."""
-        unit = self._charts.view.unit
-        self._charts.view.unit = (0 if by > 0 else None) if unit is None else unit + by if unit + by >= 0 else None
-        self._choose()
+        """Choose a unit."""
+        self._choose(unit=by)
 
-    def _choose(self) -> None:
-        """Have the layer and the unit that were chosen read and drawn."""
-        view, control = self._charts.view, self.source.control
-        control.layer, control.unit = view.layer, view.unit or 0
-        self._flow.charts.mark("activations", first=True)
-        self._mechanism.charts.mark("covariate-shift", first=True)
+    def _choose(self, layer: int = 0, unit: int = 0) -> None:
+        self._views.choose(self.source.control, layer, unit)
         self._draw_text()
         self._draw_chart()
 
     def action_chart(self, name: str, *arguments: object) -> None:
         """Look at the charts in another way: a method of `Charts`."""
-        getattr(self._charts_shown, name)(*arguments)
+        getattr(self._views.charts, name)(*arguments)
         self._redraw_charts()
         self._draw_chart()
 

@@ -391,13 +391,13 @@ def test_a_click_on_a_chart_puts_the_cursor_there_on_all() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         await pilot.click("#train-loss", offset=(28, 5))
         await settle(pilot)
-        step = app._charts.view.cursor
+        step = app._views.view.cursor
         assert step is not None and 100 < step < 200
         assert screen_text(app).count("┊") > 20
         await pilot.press("right")
-        assert app._charts.view.cursor == step + 5
+        assert app._views.view.cursor == step + 5
         await pilot.click("#train-loss", offset=(1, 5))  # beside the axis
-        assert app._charts.view.cursor == step + 5
+        assert app._views.view.cursor == step + 5
 
     play(Script(*run_events()), act)
 
