@@ -80,7 +80,8 @@ class Control:
     def __init__(self, schedule: Iterable[tuple[int, Command]] = ()) -> None:
         # SimpleQueue, because its put is reentrant: a signal handler may interrupt another put.
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._schedule = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
+        self._planned = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
+        self._schedule = list(self._planned)
         self.obeyed = 0
         """How many commands of the schedule were handed out."""
         self.stopping = False
@@ -109,8 +110,8 @@ class Control:
 
     def skip(self, count: int) -> None:
         """Leave out the first commands of the schedule: a run that goes on has obeyed them."""
-        del self._schedule[max(0, len(self._schedule) - count) :]
-        self.obeyed = count
+        self.obeyed = min(count, len(self._planned))
+        self._schedule = self._planned[: len(self._planned) - self.obeyed]
 
     def wait(self) -> Command:
         """Block until a command is sent."""

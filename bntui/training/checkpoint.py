@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 import zipfile
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from bntui.arms import ARMS
 from bntui.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,10 +128,7 @@ def gather(session: Session) -> dict[str, Any]:
         "position": session.position,
         "obeyed": session.control.obeyed,
         "settings": dict(session.settings),
-        "raised": None if session.raised is None else list(session.raised),
-        "finite": dict(session.finite),
-        "alerted": [list(pair) for pair in sorted(session.alerted)],
-        "recent": {arm: list(losses) for arm, losses in session.recent.items()},
+        "alarms": session.alarms.to_dict(),
         "seconds": {"train": session.watch.seconds(), "epoch": session.epoch_seconds, "wall": session.wall_seconds()},
         "models": {arm: {k: v.cpu() for k, v in model.state_dict().items()} for arm, model in pair.arms.items()},
         "optimizer": {
@@ -182,16 +178,11 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
     session.epoch_generator = state["order"]
     session.step, session.epoch, session.position = (int(state[name]) for name in ("step", "epoch", "position"))
     session.control.skip(int(state["obeyed"]))
-    raised = state["raised"]
-    session.raised = None if raised is None else (int(raised[0]), float(raised[1]), float(raised[2]))
-    session.finite = {arm: bool(state["finite"][arm]) for arm in ARMS}
-    session.alerted = {(str(arm), str(kind)) for arm, kind in state["alerted"]}
-    for arm in ARMS:
-        session.recent[arm] = deque((float(v) for v in state["recent"][arm]), maxlen=session.recent[arm].maxlen)
+    session.alarms.restore(state["alarms"])
     seconds = {name: float(state["seconds"][name]) for name in ("train", "epoch", "wall")}
     session.watch.add(seconds["train"])
     session.epoch_seconds = seconds["epoch"]
-    session.begun -= seconds["wall"]
+    session.begun = time.perf_counter() - seconds["wall"]
     for name in list(session.settings):
         value = session.parse(name, state["settings"][name])
         if value != session.settings[name]:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, NoReturn
 
 import torch
 
-from bntui import alerts, resume
 from bntui import control as c
 from bntui import events as e
+from bntui import resume
 from bntui.arms import ARMS
 from bntui.config import RunConfig
 from bntui.errors import Interrupted, UsageError
-from bntui.settings import SETTINGS, Scalar, initial
-from bntui.training import checkpoint, data, devices, models
+from bntui.settings import Scalar, initial
+from bntui.training import checkpoint, data, devices
+from bntui.training.alarms import Alarms
 from bntui.training.checkpoint import Store
 from bntui.training.evaluation import Evaluator, set_running_statistics
 from bntui.training.observer import Observer
-from bntui.training.order import DataOrder, batches
-from bntui.training.step import Trainer, state_sha256
-from bntui.training.stopwatch import Stopwatch
+from bntui.training.order import batches
+from bntui.training.state import State
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
@@ -33,8 +31,6 @@ SAVE_SECONDS = 5.0
 """Least time between two checkpoints within an epoch."""
 SAVE_SHARE = 60
 """A checkpoint is only made so many times as long after the last as that took."""
-RECENT = 100
-"""Steps of which the mean loss in train mode is compared with that in eval mode."""
 
 
 def run(config: RunConfig, emit: e.Emit, control: c.Control, store: Store | None = None) -> e.Finished:
@@ -103,8 +99,8 @@ class _Restart(Exception):
     """A Restart was obeyed."""
 
 
-class Session:
-    """The state of a run between two steps: running, paused or stopping."""
+class Session(State):
+    """A run: its loop, what it tells, the commands it obeys, and when it is saved."""
 
     def __init__(
         self,
@@ -115,48 +111,24 @@ class Session:
         control: c.Control,
         store: Store | None = None,
     ) -> None:
-        self.config, self.dataset, self.device = config, dataset, device
         self.emit, self.control, self.store = emit, control, store
-        self.saved, self.save_cost = time.perf_counter(), 0.0
+        self.begun = self.saved = time.perf_counter()
+        self.save_cost = 0.0
         self.unsaved = False
         """Whether something has happened since the last checkpoint."""
-        self.begun = time.perf_counter()
         self.paused = False
-        self.settings = initial(config.to_dict())
         self.evaluator = Evaluator(dataset, config.seed)
-        self._begin()
+        super().__init__(config, dataset, device)
 
-    def _begin(self) -> None:
-        """Set everything to where it is before the first step."""
-        self.pair = models.build_pair(self.config, self.device)
-        self.trainer = Trainer(self.pair, self.config)
+    def begin(self) -> None:
+        """As `State.begin`."""
+        super().begin()
         self.observer = Observer(self.config, self.control, self.emit, self.trainer, self.dataset.train)
-        self.order = DataOrder(self.pair.generator)
-        self.step, self.epoch, self.position = 0, 1, 0
+        self.alarms = Alarms(self.emit)
         self.granted = False
         """Whether a step that was asked for while paused has still to be taken."""
-        self.batch_size = self.config.batch_size
-        self._plan()
         self.losses: list[torch.Tensor] = []
-        self.recent: dict[str, deque[float]] = {arm: deque(maxlen=RECENT) for arm in ARMS}
-        self.finite = dict.fromkeys(ARMS, True)
-        self.alerted: set[tuple[str, str]] = set()
-        self.raised: tuple[int, float, float] | None = None
-        """Step at which the learning rate was last changed, before and after."""
-        self.watch = Stopwatch()
-        self.epoch_generator = self.order.generator.get_state()
-        """Of the data order, as it was before the epoch's was drawn."""
-        self.epoch_seconds = 0.0
-        """Training seconds before the epoch."""
         self.emitted = time.perf_counter()
-
-    def _plan(self) -> None:
-        """Work out with which step the epoch and the run end, from where they are and at the batch size there is."""
-        samples = len(self.dataset.train)
-        self.steps_per_epoch = samples // self.batch_size
-        self.epoch_end = self.step + (samples - self.position) // self.batch_size
-        rest = (self.config.epochs - self.epoch) * self.steps_per_epoch
-        self.last_step = int(min(self.epoch_end + rest, self.config.max_steps or math.inf))
 
     def started(self) -> e.Started:
         """Return the event that opens the run."""
@@ -179,7 +151,7 @@ class Session:
 
     def train(self) -> str:
         """Train to the last step; return `completed` or `interrupted`."""
-        self._warn_of_batch_size()
+        self._look_at_batch_size()
         while True:
             try:
                 while self.step < self.last_step:
@@ -205,10 +177,7 @@ class Session:
         if self.step == self.epoch_end:
             self.order.skip_evaluation()
             self.epoch += 1
-            self.position = 0
-            self.epoch_generator = self.order.generator.get_state()
-            self.epoch_seconds = self.watch.seconds()
-            self._plan()
+            self.begin_epoch()
             self._save_if_due(0.0)
 
     def _train_on(self, order: torch.Tensor) -> None:
@@ -242,20 +211,10 @@ class Session:
             self.emit(e.Notice(f"looking into the layers failed ({type(error).__name__}: {error}); training goes on"))
             return
         if flow is not None:
-            for arm in ARMS:
-                for kind, message in alerts.of_flow(arm, getattr(flow, arm)):
-                    self._warn(arm, kind, message)
+            self.alarms.flow(flow)
 
-    def _warn(self, arm: str, kind: str, message: str, step: int | None = None) -> None:
-        """Emit an alert, unless there was one of the kind about the arm before."""
-        if (arm, kind) not in self.alerted:
-            self.alerted.add((arm, kind))
-            self.emit(e.Alert(self.step if step is None else step, arm, kind, message))
-
-    def _warn_of_batch_size(self) -> None:
-        norms = {"bn": self.config.norm, "plain": self.config.versus}
-        for warning in alerts.of_batch_size(self.batch_size, norms):
-            self._warn(*warning)
+    def _look_at_batch_size(self) -> None:
+        self.alarms.batch_size(self.step, self.batch_size, {"bn": self.config.norm, "plain": self.config.versus})
 
     def _evaluate(self, train_seconds: float) -> None:
         begun = time.perf_counter()
@@ -267,10 +226,7 @@ class Session:
         lr = float(self.settings["learning_rate"])
         self.emit(e.EpochEnded(self.epoch, self.step, lr, train_seconds, seconds, train, validation))
         self.observer.read_norms(self.epoch, self.step, live=False)
-        for arm, losses in self.recent.items():
-            if len(losses) == RECENT:
-                for kind, message in alerts.of_gap(arm, sum(losses) / RECENT, getattr(train, arm).loss):
-                    self._warn(arm, kind, message)
+        self.alarms.evaluated(self.step, train)
 
     def _flush(self) -> None:
         """Read the losses since the last time from the device and emit them."""
@@ -280,18 +236,7 @@ class Session:
         losses = dict(zip(ARMS, torch.stack(self.losses).view(-1, 2).t().tolist(), strict=True))
         self.losses = []
         self.emit(e.Stepped(self.step, 1, tuple(losses["bn"]), tuple(losses["plain"]), self.watch.seconds()))
-        for arm, values in losses.items():
-            self.recent[arm].extend(values)
-            # One sum instead of a look at each: it is finite only if all of them are.
-            if self.finite[arm] and not math.isfinite(sum(values)):
-                self.finite[arm] = False
-                step = self.step - len(values) + 1 + next(i for i, v in enumerate(values) if not math.isfinite(v))
-                message = f"the loss of {arm} is no longer a number: this arm has diverged; try a smaller --lr"
-                self._warn(arm, "diverged", message, step)
-                if self.raised is not None:
-                    at, before, after = self.raised
-                    for kind, told in alerts.of_learning_rate(before, after, step - at):
-                        self._warn(arm, kind, told, step)
+        self.alarms.losses(self.step, losses)
 
     def _obey_commands(self) -> None:
         """Obey what was asked for and return when the next step may be taken: while paused, not before one is wanted.
@@ -344,9 +289,7 @@ class Session:
         elif isinstance(command, c.RestartArm):
             self._intervene("restart_arm", None, command.arm)
             self.trainer.restart(command.arm)
-            self.finite[command.arm] = True
-            self.recent[command.arm].clear()
-            self.alerted = {(arm, kind) for arm, kind in self.alerted if arm != command.arm}
+            self.alarms.forget(command.arm)
         elif isinstance(command, c.Restart):
             raise _Restart
         elif isinstance(command, c.Stop):
@@ -398,20 +341,16 @@ class Session:
                 damaged += f"{name} is damaged: {error}; "
                 with torch.inference_mode(False):
                     self.settings = initial(self.config.to_dict())
-                    self._begin()
+                    self.begin()
                 continue
             store.restore(kept)
-            self._plan()
+            self.plan()
             self.emit(e.Continued(self.step, self._told_config()))
-            self.emit(self._planned())
+            self.emit(self.planned())
             before = " (the one before is used)" if damaged else ""
             self.emit(e.Notice(f"{damaged}goes on after step {self.step:,}{before}"))
             return
         raise UsageError(f"--resume {self.config.resume}: {damaged or 'holds no checkpoint; '}start the run again")
-
-    def _planned(self) -> e.Planned:
-        epochs = self.epoch - 1 + self.position / len(self.dataset.train)
-        return e.Planned(self.step, epochs, self.batch_size, self.steps_per_epoch, self.last_step)
 
     def _told_config(self) -> dict[str, Any]:
         return {**self.config.to_dict(), "command": self.config.to_command()}
@@ -425,8 +364,6 @@ class Session:
         now = self.settings[name]
         try:
             value = self.parse(name, value)
-            if name == "batch_size" and int(value) > len(self.dataset.train):
-                raise ValueError(f"at most the {len(self.dataset.train):,} training samples")
         except ValueError as error:
             told = name.replace("_", " ")
             self.emit(e.Notice(f"{told} takes {error}, not {value}; it stays at {now}"))
@@ -435,47 +372,17 @@ class Session:
             self._intervene(name, now, value)
             self.put_into_force(name, value)
             if name == "learning_rate":
-                self.raised = (self.step, float(now), float(value))
+                self.alarms.learning_rate(self.step, float(now), float(value))
             if name == "batch_size":
-                self.emit(self._planned())
-                self._warn_of_batch_size()
+                self.emit(self.planned())
+                self._look_at_batch_size()
 
-    @staticmethod
-    def parse(name: str, value: object) -> Scalar:
-        """Return the value that a setting takes. Raises ValueError."""
-        parsed: Scalar = SETTINGS[name][1](str(value))
-        return parsed
-
-    def _has_effect(self, name: str) -> bool:
+    def _has_effect(self, action: str) -> bool:
         """Whether there is anything that an intervention acts on; if not, say so."""
-        missing = ""
-        if name in ("bn", "bn_noise") and not self.pair.normalized:
-            missing = "neither arm has a normalization"
-        elif name in ("freeze", "bn_eval", "adapt_bn", "precise_bn") and not self.pair.batch_norms:
-            missing = "neither arm has a normalization that keeps statistics"
+        missing = self.missing_for(action)
         if missing:
-            self.emit(e.Notice(f"{name.replace('_', ' ')}: {missing}"))
+            self.emit(e.Notice(f"{action.replace('_', ' ')}: {missing}"))
         return not missing
-
-    def put_into_force(self, name: str, value: Scalar) -> None:
-        """Have a setting's value act, without a record of it."""
-        self.settings[name] = value
-        if name == "learning_rate":
-            self.trainer.optimizer.lr = float(value)
-        elif name == "bn":
-            self.trainer.switch_norm(bool(value))
-        elif name == "freeze":
-            for norm in self.pair.batch_norms:
-                norm.frozen = bool(value)
-        elif name == "bn_noise":
-            for module in self.pair.norms:
-                module.noise = float(value)
-        elif name == "dropout":
-            for dropout in self.pair.dropouts:
-                dropout.p = float(value)
-        elif name == "batch_size":
-            self.batch_size = int(value)
-            self._plan()
 
     def _intervene(self, action: str, before: e.Scalar, after: e.Scalar) -> None:
         self._flush()
@@ -488,19 +395,15 @@ class Session:
         self._hash()
         self.emit(e.Restarted(abandoned))
         with torch.inference_mode(False):
-            self._begin()
+            self.begin()
         self._intervene("restart", abandoned, 0)
-        self._warn_of_batch_size()
+        self._look_at_batch_size()
         for name, before in initial(self.config.to_dict()).items():
             if self.settings[name] != before:
                 self._intervene(name, before, self.settings[name])
                 self.put_into_force(name, self.settings[name])
         if self.batch_size != self.config.batch_size:
-            self.emit(self._planned())
-
-    def hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of each arm's state_dict."""
-        return {arm: state_sha256(model) for arm, model in self.pair.arms.items()}
+            self.emit(self.planned())
 
     def wall_seconds(self) -> float:
         """Return the seconds since the run began, pauses included."""
