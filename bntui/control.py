@@ -54,7 +54,9 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """Write the results as they are now."""
+    """Write the results as they are now: to where they belong, or to a file that is named."""
+
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Sp
 from bntui.history import History
 from bntui.replay import scheduled
 from bntui.signals import handling
+from bntui.sinks.folder import notice_of_interrupted
 from bntui.sinks.recorder import Recorder
-from bntui.sinks.unfinished import notice_of_unfinished
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -57,7 +57,7 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
             screen.show(event)
 
         store = _Store(recorder, screen)
-        if notice := notice_of_unfinished(config):
+        if notice := notice_of_interrupted(config):
             screen.error(notice, "notice")
         try:
             # Torch takes seconds to import: only now, when all that could be wrong without it has been looked at.
@@ -71,12 +71,17 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
         except Exception:
             # Not if the first step was never made: then there is nothing that anybody waited for.
             if history.step:
-                with contextlib.suppress(Exception):
+                try:
                     recorder.write_results()
+                except Exception as error:
+                    # Beside what ended the run: it says where the results lie instead.
+                    screen.error(str(error))
             raise
-        recorder.write_results()
-        screen.close()
-        recorder.close()
+        try:
+            recorder.write_results()
+            screen.close()
+        finally:
+            recorder.close()
     return 128 + caught[0] if caught else 0
 
 
@@ -144,7 +149,8 @@ class Screen:
             self.line(f"stopped after step {event.step:,} of {self._total:,}")
         if self._recorder.problem != self._problem:
             self._problem = self._recorder.problem
-            self.error(self._problem, "warning")
+            if self._problem:
+                self.error(self._problem, "warning")
 
     def close(self) -> None:
         """Say how the run ended and where its results are."""

@@ -10,6 +10,28 @@ from pathlib import Path
 from bntui.errors import ExportError
 
 
+class Disk:
+    """The calls that change what is on disk, in one place, so that a test can have any of them fail."""
+
+    open = staticmethod(os.open)
+    write = staticmethod(os.write)
+    fsync = staticmethod(os.fsync)
+    replace = staticmethod(os.replace)
+    truncate = staticmethod(os.truncate)
+    mkdir = staticmethod(os.mkdir)
+
+
+disk = Disk()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for its owner alone, and those it lies in, unless they are there. Raises OSError."""
+    if not folder.is_dir():
+        if not folder.parent.is_dir():
+            make_folder(folder.parent)
+        disk.mkdir(folder, 0o700)
+
+
 def write_whole(path: Path, contents: str | bytes, previous: Path | None = None) -> None:
     """Write a file by way of a temporary one beside it; a device, pipe or socket is written to directly.
 
@@ -25,33 +47,41 @@ def write_whole(path: Path, contents: str | bytes, previous: Path | None = None)
         # Renaming onto a link would replace the link, and onto a device the device.
         path = path.resolve()
         if path.exists() and not path.is_file():
-            with path.open("wb") as file:
-                file.write(data)
+            _write(path, os.O_TRUNC, data, sync=False)
             return
         temporary = path.with_name(f".bntui-{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(temporary, os.O_TRUNC | os.O_CREAT, data, sync=True)
             if previous is not None and path.exists():
-                os.replace(path, previous)
-            os.replace(temporary, path)
+                disk.replace(path, previous)
+            disk.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        raise ExportError(f"{path}: could not be written ({_reason(error)})") from None
+        raise ExportError(f"{path}: could not be written ({why(error)})") from None
+
+
+def _write(path: Path, flags: int, data: bytes, sync: bool) -> None:
+    descriptor = disk.open(path, os.O_WRONLY | flags, 0o666)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[disk.write(descriptor, rest) :]
+        if sync:
+            disk.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
     """Have the disk know the names in a folder, where that can be asked for."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = disk.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(descriptor)
+            disk.fsync(descriptor)
         finally:
             os.close(descriptor)
 
@@ -73,7 +103,7 @@ def check_writable(path: Path, option: str) -> None:
             raise ExportError(f"{option} {path}: the file is read-only; choose another")
         check_folder(parent)
     except (OSError, RuntimeError) as error:
-        raise ExportError(f"{option} {path}: can't be written ({_reason(error)}); choose another") from None
+        raise ExportError(f"{option} {path}: can't be written ({why(error)}); choose another") from None
 
 
 def check_folder(folder: Path) -> None:
@@ -86,5 +116,6 @@ def _below_a_file(path: Path) -> bool:
     return any(p.exists() and not p.is_dir() for p in (path, *path.parents))
 
 
-def _reason(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """Return what an error says, without its number and the file."""
     return getattr(error, "strerror", None) or str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,12 +14,14 @@ from bntui.events import (
     Finished,
     FlowRead,
     Loading,
+    Notice,
     Probed,
     Restarted,
     Stepped,
     from_dict,
     to_dict,
 )
+from bntui.sinks.lines import Lines
 
 DENSE = 2_048
 """Lines' worth of losses before the width of a mean doubles: a run of any length has a journal of bounded size."""
@@ -32,45 +33,65 @@ class Journal:
     Losses are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096 on, and so on.
     """
 
-    def __init__(self, path: Path, state: dict[str, Any] | None = None) -> None:
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+    def __init__(self, path: Path | None = None) -> None:
+        # One that lacks its beginning would be of no use, so a journal that is removed is not begun again.
+        self._lines = Lines(_told_gap, again=False)
         self._restart()
+        if path is not None:
+            self.open(path)
+
+    def open(self, path: Path, state: dict[str, Any] | None = None) -> None:
+        """Write to a new file from now on, or go on with one from a `state`. Raises OSError if it can't be yet."""
         if state is not None:
             self._width, self._seconds = int(state["width"]), float(state["seconds"])
             self._bn += map(float, state["bn"])
             self._plain += map(float, state["plain"])
+        self._lines.open(path, exists=state is not None)
 
     def state(self) -> dict[str, Any]:
-        """Have the disk hold all lines so far; return their length, and the losses that are still to be written."""
-        os.fsync(self._file.fileno())
-        return {"length": os.fstat(self._file.fileno()).st_size, "width": self._width, "bn": list(self._bn),
+        """Have the disk hold all lines so far; return their length, and the losses that are still to be written.
+
+        Raises
+        ------
+        OSError
+            The disk does not hold them.
+        """
+        return {"length": self._lines.sync(), "width": self._width, "bn": list(self._bn),
                 "plain": list(self._plain), "seconds": self._seconds}  # fmt: skip
 
     def write(self, event: Event) -> None:
-        """Append an event. Raises OSError when the file can't be written."""
+        """Append an event. Raises OSError if it has to wait until the file can be written again."""
         if isinstance(event, Loading) or (
             isinstance(event, BatchNormRead | FlowRead | Probed | Explained) and event.live
         ):
             return
         if isinstance(event, Stepped) and event.width == 1:
-            for condensed in self._condense(event):
-                self._append(condensed)
+            self._add(*self._condense(event))
             return
         if isinstance(event, Finished) and self._bn:
             # The last mean may cover fewer steps than its width.
             count = len(self._bn)
             means = [(sum(losses) / count,) for losses in (self._bn, self._plain)]
-            self._append(Stepped(event.step, count, means[0], means[1], self._seconds))
-        self._append(event)
+            self._add(Stepped(event.step, count, means[0], means[1], self._seconds), event)
+            return
         if isinstance(event, Restarted):
             self._restart()
+        self._add(event)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Raises OSError."""
+        self._lines.close()
 
-    def _append(self, event: Event) -> None:
-        self._file.write(json.dumps(to_dict(event), allow_nan=False, separators=(",", ":")) + "\n")
+    def _add(self, *events: Event) -> None:
+        """Append events, all of them even if the first has to wait."""
+        failure = None
+        for event in events:
+            try:
+                self._lines.add(_line(event))
+            except OSError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _restart(self) -> None:
         self._width = 1
@@ -101,6 +122,14 @@ class Journal:
             if first > DENSE * width:
                 self._width *= 2
         return done
+
+
+def _line(event: Event) -> str:
+    return json.dumps(to_dict(event), allow_nan=False, separators=(",", ":"))
+
+
+def _told_gap(count: int) -> str:
+    return _line(Notice(f"{count:,} events could not be written here"))
 
 
 LINE_LIMIT = 16 << 20

@@ -296,7 +296,7 @@ class Session(State):
             self._stop()
         elif isinstance(command, c.Export):
             self._hash()
-            self._intervene("export", None, None)
+            self._intervene("export", None, command.path)
 
     def _stop(self) -> NoReturn:
         """End the run here; what is recorded of that is no part of the checkpoint, from which it would go on."""

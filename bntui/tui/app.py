@@ -184,7 +184,8 @@ class BntuiApp(CommandApp):
             self._views.say(self._lines.popleft())
         if self.source.problem != self._problem:
             self._problem = self.source.problem
-            self._tell(self._problem)
+            if self._problem:
+                self._tell(self._problem)
         if not self.source.running and self._code is not None:
             self.exit(self._code)
 

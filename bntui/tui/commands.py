@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from textual.app import App
 
 from bntui import control as c
+from bntui.errors import ExportError
 from bntui.history import History
 from bntui.plain import plain_text
 from bntui.settings import SETTINGS
+from bntui.sinks.files import check_writable
 from bntui.tui.dialog import Answer, Dialog
 from bntui.tui.driver import Driver
 from bntui.tui.live import LiveRun
@@ -111,13 +115,30 @@ class CommandApp(App[int]):
         )
 
     def action_export(self) -> None:
-        """Write the results now."""
-        self._send(c.Export(), "saving…")
+        """Write the results now; where something could not be written before, ask for another place."""
         if not isinstance(self.source, LiveRun) or not self.source.running:
             return
+        if self.source.problem:
+            elsewhere = str(Path.home() / "bntui-results.json")
+            self._dialog.ask_value(
+                "Not all could be written. Write the results to which file?", elsewhere, self._export_to
+            )
+            return
+        self._send(c.Export(), "saving…")
         where = self.source.recorder.export or self.source.recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
+
+    def _export_to(self, text: str) -> str:
+        """Write the results to a file that was typed; return a complaint about it, or nothing."""
+        try:
+            path = Path(text).expanduser().absolute()
+            check_writable(path, "")
+        except (ExportError, RuntimeError) as error:
+            return str(error).strip()
+        self._send(c.Export(str(path)), "saving…")
+        self.notify(f"writing {plain_text(str(path))}", markup=False)
+        return ""
 
     async def action_quit(self) -> None:
         """Quit; while training, ask what to save."""

@@ -58,6 +58,9 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
         return code or 1
     live.recorder.close()
     if live.error is not None:
+        if live.unsaved:
+            with contextlib.suppress(OSError):
+                print(f"bntui: error: {live.unsaved}", file=sys.stderr, flush=True)
         raise live.error
     if code is None:
         raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))

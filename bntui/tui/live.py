@@ -14,8 +14,8 @@ from bntui.errors import Interrupted
 from bntui.events import Emit, Event, Finished, Intervened, Loading, Notice, Paused, Resumed
 from bntui.history import History
 from bntui.replay import scheduled
+from bntui.sinks.folder import notice_of_interrupted
 from bntui.sinks.recorder import Recorder
-from bntui.sinks.unfinished import notice_of_unfinished
 
 
 class LiveRun:
@@ -37,10 +37,12 @@ class LiveRun:
         """Set to leave the results unwritten."""
         self.saved = False
         """Whether the results were written."""
+        self.unsaved = ""
+        """Why the results of a run that failed could not be written, and where they lie instead."""
         self.wake: Callable[[], object] = lambda: None
         """Called from the worker when something has happened that a person waits for."""
         self._events: deque[Event] = deque()
-        if notice := notice_of_unfinished(config):
+        if notice := notice_of_interrupted(config):
             self._events.append(Notice(notice))
         self._thread = threading.Thread(target=self._work, name="trainer", daemon=True)
 
@@ -88,7 +90,10 @@ class LiveRun:
                 self.recorder.write_results()
                 self.saved = True
         except Exception as error:
-            self.error = self.error or error
+            if self.error is None:
+                self.error = error
+            else:
+                self.unsaved = str(error)
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Go back to a checkpoint, and tell what had happened up to there."""

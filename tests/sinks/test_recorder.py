@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     recorder = record(small(tmp_path, export=str(tmp_path / "out.json")))
     folder = tmp_path / "run"
     assert recorder.folder == folder
-    assert sorted(p.name for p in folder.iterdir()) == ["config.json", "journal.jsonl", "log.txt", "results.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        ".lock", "config.json", "journal.jsonl", "log.txt", "results.json",
+    ]  # fmt: skip
     assert folder.stat().st_mode & 0o777 == 0o700
     config = json.loads((folder / "config.json").read_text())
     assert (config["data"], config["train_samples"], config["threads"]) == ("synthetic", 320, 1)
@@ -100,8 +103,7 @@ def test_a_journal_that_fails_is_told_once_and_training_goes_on(tmp_path: Path) 
     def emit(event: Event) -> None:
         recorder.take(event)
         if isinstance(event, Started):
-            assert recorder._journal is not None
-            recorder._journal._file = open("/dev/full", "w", buffering=1)  # noqa: SIM115 (the journal closes it)
+            recorder._journal._lines._descriptor = os.open("/dev/full", os.O_WRONLY)
 
     session.run(config, emit, c.Control())
     assert recorder.problem.startswith("journal.jsonl can't be written (No space left on device)")

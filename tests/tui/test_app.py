@@ -224,6 +224,25 @@ def test_a_setting_is_typed_and_checked(key: str, wrong: str, complaint: str, ty
     play(script, act)
 
 
+def test_after_a_failed_write_export_asks_for_another_place(tmp_path: Any) -> None:
+    script = Script(*run_events())
+    script.recorder = type("Recorder", (), {"export": None, "folder": "/run"})()  # type: ignore[attr-defined]
+    script.problem = "results: /run/results.json: could not be written (No space left on device); training goes on"
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("x")
+        await pilot.pause()
+        assert "Write the results to which file?" in screen_text(app)
+        await pilot.press("ctrl+u", *str(tmp_path / "no" / "r.json"), "enter")
+        await pilot.pause()
+        assert "does not exist; make it first" in " ".join(screen_text(app).split())
+        await pilot.press("ctrl+u", *str(tmp_path / "r.json"), "enter")
+        await pilot.pause()
+        assert script.asked() == [c.Export(str(tmp_path / "r.json"))]
+
+    play(script, act)
+
+
 def test_one_arm_alone_can_be_restarted() -> None:
     script = Script(*run_events())
 

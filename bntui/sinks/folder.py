@@ -1,0 +1,126 @@
+"""The folder of a run: made, locked, and found again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shlex
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import platformdirs
+
+from bntui.config import RunConfig
+from bntui.errors import ExportError, UsageError
+from bntui.sinks import files
+from bntui.sinks.files import check_folder, make_folder, why
+
+CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
+"""Names of the newest and the one before."""
+
+
+def lock(folder: Path) -> int | None:
+    """Keep other processes from writing a folder, and return the descriptor that holds the lock; None without locks.
+
+    Raises
+    ------
+    UsageError
+        Another process writes it, or there is no such folder.
+    ExportError
+        It can't be written.
+    """
+    descriptor = None
+    try:
+        descriptor = files.disk.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if descriptor is not None:
+            os.close(descriptor)
+        raise UsageError(f"{folder}: another bntui writes this run; stop that one first") from None
+    except FileNotFoundError:
+        raise UsageError(f"--resume {folder}: there is no such folder; name that of a run") from None
+    except OSError as error:
+        # Some file systems know no locks; one that can't be written at all is told of when it is written to.
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
+            raise ExportError(f"{folder}: can't be written ({why(error)}); name another") from None
+    return descriptor
+
+
+def find_interrupted() -> Path | None:
+    """Return the folder of the user's newest run if it can go on: it has a checkpoint, was not completed, and rests."""
+    try:
+        folder = max((platformdirs.user_state_path("bntui") / "runs").iterdir(), default=None)
+        return folder if folder is not None and is_interrupted(folder) else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def notice_of_interrupted(config: RunConfig) -> str:
+    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it, or nothing."""
+    folder = find_interrupted() if config.run_dir is None and config.resume is None else None
+    return "" if folder is None else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
+
+
+def is_interrupted(folder: Path) -> bool:
+    """Whether a folder holds a run that can go on. Raises OSError if it can't be read."""
+    if not any((folder / name).is_file() for name in CHECKPOINTS):
+        return False
+    with contextlib.suppress(FileNotFoundError), (folder / "results.json").open("rb") as file:
+        # The status stands near the beginning, and the whole may be large.
+        if b'"status": "completed"' in file.read(2_000):
+            return False
+    with (folder / ".lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def check_free(folder: Path) -> None:
+    """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after."""
+    try:
+        if folder.is_symlink() and not folder.exists():
+            raise ExportError(f"--run-dir {folder}: is a link to nothing; name another")
+        if any((folder / name).exists() for name in ("config.json", "journal.jsonl", "results.json")):
+            go_on = f"; bntui --resume {shlex.quote(str(folder))} goes on with it" if is_interrupted(folder) else ""
+            raise UsageError(f"--run-dir {folder}: already holds a run{go_on}; name another folder")
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--run-dir {folder}: is not a folder; name another")
+        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        if not existing.is_dir():
+            raise ExportError(f"--run-dir {folder}: {existing} is not a folder; name another")
+        check_folder(existing)
+    except (OSError, RuntimeError) as error:
+        raise ExportError(f"--run-dir {folder}: can't be written ({why(error)}); name another") from None
+
+
+def make_run_folder(dataset: str) -> Path:
+    """Make a new folder for a run, among the user's others or, where that can't be, among the temporary files.
+
+    Raises
+    ------
+    OSError
+        Neither can be.
+    """
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
+    try:
+        runs = platformdirs.user_state_path("bntui") / "runs"
+        make_folder(runs)
+        return make_temporary(name, runs)
+    except (OSError, RuntimeError):
+        return make_temporary(f"bntui-{name}")
+
+
+def make_temporary(prefix: str, place: Path | None = None) -> Path:
+    """Make a folder of a name that nothing has, for its owner alone. Raises OSError."""
+    # As tempfile.mkdtemp, by the calls that a test can have fail.
+    while True:
+        folder = (place or Path(tempfile.gettempdir())) / f"{prefix}{secrets.token_hex(4)}"
+        with contextlib.suppress(FileExistsError):
+            files.disk.mkdir(folder, 0o700)
+            return folder
