@@ -116,15 +116,15 @@ class CommandApp(App[int]):
 
     def action_export(self) -> None:
         """Write the results now; where something could not be written before, ask for another place."""
-        if not isinstance(self.source, LiveRun) or not self.source.running:
+        if not self.source.running:
             return
         if self.source.problem:
-            elsewhere = str(Path.home() / "bntui-results.json")
-            self._dialog.ask_value(
-                "Not all could be written. Write the results to which file?", elsewhere, self._export_to
-            )
+            question = "Not all could be written. Write the results to which file?"
+            self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._export_to)
             return
         self._send(c.Export(), "saving…")
+        if not isinstance(self.source, LiveRun):
+            return
         where = self.source.recorder.export or self.source.recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
