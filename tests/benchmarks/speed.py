@@ -50,17 +50,19 @@ def main() -> None:
     if given.data_dir:
         options |= {"data": "fashion-mnist", "data_dir": given.data_dir}
     default, lab = build_config(options), build_config({**options, "preset": "lab"})
+    probed = build_config({**options, "probe": "all"})
     torch.set_num_threads(given.threads)
     dataset = data.load(default, torch.device("cpu"), lambda *_: None, print)
     # The first epoch of each pays for what is loaded on first use, and is not counted.
     loop_seconds(dataset, True)
     bntui_seconds(lab)
-    rows: dict[str, list[float]] = {"loop": [], "tensors": [], "lab": [], "default": []}
+    rows: dict[str, list[float]] = {"loop": [], "tensors": [], "lab": [], "default": [], "probes": []}
     for _ in range(given.rounds):
         rows["loop"].append(loop_seconds(dataset, True))
         rows["lab"].append(bntui_seconds(lab))
         rows["tensors"].append(loop_seconds(dataset, False))
         rows["default"].append(bntui_seconds(default))
+        rows["probes"].append(bntui_seconds(probed))
     described = devices.describe(torch.device("cpu"), given.threads)
     print(f"{described['device_name']}, torch {described['torch']}, {given.threads} thread(s), {dataset.name}, "
           f"{given.rounds} rounds")  # fmt: skip
@@ -70,6 +72,7 @@ def main() -> None:
         "tensors": "hand-written loop, tensors",
         "lab": "bntui --preset lab",
         "default": "bntui",
+        "probes": "bntui --probe all",
     }
     for name, label in labels.items():
         values = rows[name]
@@ -79,6 +82,9 @@ def main() -> None:
             ratios = [theirs / ours for theirs, ours in zip(rows[loop], rows[name], strict=True)]
             spread = f"(from {min(ratios):.1f} to {max(ratios):.1f})"
             print(f"{labels[loop]} / {labels[name]}: {statistics.median(ratios):.1f} {spread}")
+    ratios = [without / with_all for without, with_all in zip(rows["default"], rows["probes"], strict=True)]
+    spread = f"(from {min(ratios):.3f} to {max(ratios):.3f})"
+    print(f"speed with all probes / without: {statistics.median(ratios):.3f} {spread}")
 
 
 if __name__ == "__main__":
