@@ -9,7 +9,7 @@ from bntui.alerts import gradient_ratio
 from bntui.config import build_config
 from bntui.control import Control
 from bntui.history import History
-from bntui.presets import PRESETS, UDACITY
+from bntui.presets import PRESETS, UDACITY, VARIANTS
 from bntui.training import session
 
 
@@ -36,6 +36,22 @@ def test_the_twelve_runs_of_the_lesson_are_there() -> None:
     assert (config.hidden, config.activation, config.lr, config.init) == ((100,) * 3, "sigmoid", 0.01, "normal:5.0")
     assert (config.batch_size, config.max_steps, config.optimizer, config.data) == (60, 50_000, "sgd", "mnist")
     assert "plain 0.227, BN 0.853" in PRESETS["udacity-sigmoid-lr0.01-std5"][0]
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_differ_in_nothing_but_what_they_are_about(name: str) -> None:
+    made = [build_config({"preset": name, **options}).to_dict() for options in VARIANTS[name].values()]
+    assert {} in VARIANTS[name].values() or name == "small-batch"
+    differing = {key for config in made for key in config if config[key] != made[0][key]}
+    assert differing == {key for options in VARIANTS[name].values() for key in options}
+    assert len({str(config) for config in made}) == len(made)
+
+
+def test_the_learning_rate_follows_the_batch_size() -> None:
+    rates = [(options["batch_size"], options["lr"]) for options in VARIANTS["small-batch"].values()]
+    assert [size for size, _ in rates] == [32, 16, 8, 4, 2]
+    assert {lr / size for size, lr in rates} == {0.1 / 32}
+    assert rates[-1] == (PRESETS["small-batch"][1]["batch_size"], PRESETS["small-batch"][1]["lr"])
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
