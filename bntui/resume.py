@@ -44,8 +44,8 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
         raise UsageError(f"{named}: its config.json is damaged ({error}); start the run again") from None
     if given.get("preset") not in (None, before.preset):
         raise UsageError(f"{named}: that run has --preset {before.preset}; leave the option out, or start a new run")
-    # Its preset is in the options already; to apply it once more would put them back.
-    config = replace(before, **{"preset": None, **given, "run_dir": folder})
+    # The preset itself has had its effect on the options: here it is only a name.
+    config = replace(before, **{**given, "preset": before.preset, "run_dir": folder})
     check_same(config, before.to_dict())
     return config
 

@@ -71,7 +71,7 @@ def is_interrupted(folder: Path) -> bool:
         return False
     with contextlib.suppress(FileNotFoundError), (folder / "results.json").open("rb") as file:
         # The status stands near the beginning, and the whole may be large.
-        if b'"status": "completed"' in file.read(2_000):
+        if b'"status": "completed"' in file.read(2_000) and _ends_completed(folder / "journal.jsonl"):
             return False
     with (folder / ".lock").open("ab") as lock:
         try:
@@ -81,14 +81,27 @@ def is_interrupted(folder: Path) -> bool:
     return True
 
 
-def check_free(folder: Path) -> None:
-    """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after."""
+def _ends_completed(journal: Path) -> bool:
+    """Whether the last line tells of the end: a run that was complete may have gone on to more, and been killed."""
+    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4_000))
+        last = file.read().rstrip().rpartition(b"\n")[2]
+        return b'"event":"Finished"' in last and b'"status":"completed"' in last
+    return True
+
+
+def check_free(folder: Path, go_on: bool = True) -> None:
+    """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after.
+
+    With `go_on`, say how a run that is there goes on; not for who holds its lock.
+    """
     try:
         if folder.is_symlink() and not folder.exists():
             raise ExportError(f"--run-dir {folder}: is a link to nothing; name another")
         if any((folder / name).exists() for name in ("config.json", "journal.jsonl", "results.json")):
-            go_on = f"; bntui --resume {shlex.quote(str(folder))} goes on with it" if is_interrupted(folder) else ""
-            raise UsageError(f"--run-dir {folder}: already holds a run{go_on}; name another folder")
+            hint = f"; bntui --resume {shlex.quote(str(folder))} goes on with it"
+            hint = hint if go_on and is_interrupted(folder) else ""
+            raise UsageError(f"--run-dir {folder}: already holds a run{hint}; name another folder")
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"--run-dir {folder}: is not a folder; name another")
         existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())

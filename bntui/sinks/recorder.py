@@ -18,8 +18,6 @@ from bntui.history import History, Series
 from bntui.sinks import files
 from bntui.sinks.files import check_writable, make_folder, why, write_whole
 from bntui.sinks.folder import CHECKPOINTS, check_free, lock, make_run_folder
-from bntui.sinks.folder import find_interrupted as find_interrupted
-from bntui.sinks.folder import is_interrupted as is_interrupted
 from bntui.sinks.journal import Journal, read_events
 from bntui.sinks.lines import Lines
 from bntui.sinks.saving import save, save_anywhere, save_to_file, save_to_folder
@@ -54,6 +52,8 @@ class Recorder:
         self._config: dict[str, Any] | None = None
         """What `config.json` does not hold yet."""
         self._restarts = 0
+        self._damaged = False
+        """Whether the newest checkpoint there is could not be gone on from."""
         self._lock: int | None = None
         self._asked_for = None if config.run_dir is None else Path(config.run_dir)
         if config.resume is not None:
@@ -112,6 +112,7 @@ class Recorder:
     def checkpoints(self) -> Iterator[tuple[str, bytes]]:
         """Yield name and contents of the checkpoints in the folder, the newest first."""
         for name in CHECKPOINTS:
+            self._damaged = name != CHECKPOINTS[0]
             with contextlib.suppress(OSError):
                 path = Path(self.folder or "") / name
                 if path.stat().st_size <= CHECKPOINT_LIMIT:
@@ -122,6 +123,8 @@ class Recorder:
         if self.folder is None:
             return
         newest, before = (self.folder / name for name in CHECKPOINTS)
+        # One that is damaged must not take the place of the one that the run goes on from.
+        previous = None if self._damaged else before
         with self._guarded("checkpoint"):
             self._write_config()
             history = self.history
@@ -131,7 +134,8 @@ class Recorder:
                 "recent": [list(row) for row in history.recent],
                 "restarts": self._restarts,
             }
-            write_whole(newest, pack(kept), previous=before)
+            write_whole(newest, pack(kept), previous)
+            self._damaged = False
 
     def restore(self, kept: dict[str, Any]) -> list[Event]:
         """Go back to what was recorded when a checkpoint was written, and return the events up to there.
@@ -160,6 +164,9 @@ class Recorder:
             self.history.recent.extend((int(step), float(bn), float(plain)) for step, bn, plain in kept["recent"])
             self._restarts = int(kept["restarts"])
             self._journal.open(path, kept["journal"])
+            # What a process that was killed had begun to write; only this one holds the lock.
+            for litter in folder.glob(".bntui-*.tmp"):
+                litter.unlink(missing_ok=True)
         except OSError as error:
             raise ExportError(f"--resume {folder}: can't be written ({why(error)}); copy it to where it can") from None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -226,11 +233,13 @@ class Recorder:
                 make_folder(self.folder)
             self._lock = lock(self.folder)
             if self._asked_for is not None:
+                # Since it was looked at, another process may have begun a run here, and ended.
+                check_free(self.folder, go_on=False)
                 self._write_config()
         except Exception as error:
             if self._asked_for is not None:
                 # Nothing has been waited for yet.
-                if made:
+                if made and not isinstance(error, UsageError):
                     shutil.rmtree(self._asked_for, ignore_errors=True)
                 if isinstance(error, UsageError):
                     raise

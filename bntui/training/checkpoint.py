@@ -126,6 +126,7 @@ def gather(session: Session) -> dict[str, Any]:
         "step": session.step,
         "epoch": session.epoch,
         "position": session.position,
+        "evaluated": session.evaluated,
         "obeyed": session.control.obeyed,
         "settings": dict(session.settings),
         "alarms": session.alarms.to_dict(),
@@ -135,6 +136,8 @@ def gather(session: Session) -> dict[str, Any]:
             "state": [tensor.cpu() for tensor in trainer.optimizer.state],
             "counts": trainer.optimizer.counts,
         },
+        # Of the last batch, which the reading after an evaluation that is still to come tells of.
+        "inputs": [layer.input if session.evaluated < session.step else None for layer in trainer.norm_layers],
         "order": session.epoch_generator,
         "generators": [generator.get_state() for generator in pair.generators],
     }
@@ -177,6 +180,9 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
     session.order.generator.set_state(state["order"])
     session.epoch_generator = state["order"]
     session.step, session.epoch, session.position = (int(state[name]) for name in ("step", "epoch", "position"))
+    session.evaluated = int(state["evaluated"])
+    for layer, kept in zip(trainer.norm_layers, state["inputs"], strict=True):
+        layer.input = None if kept is None else kept.to(session.device)
     session.control.skip(int(state["obeyed"]))
     session.alarms.restore(state["alarms"])
     seconds = {name: float(state["seconds"][name]) for name in ("train", "epoch", "wall")}

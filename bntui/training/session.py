@@ -77,6 +77,7 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control, store: Store | None
         raise devices.out_of_memory(error, config, device) or error from None
     if config.resume is None or store is None:
         emit(session.started())
+        session.open()
     else:
         session.resume(store)
     try:
@@ -114,7 +115,7 @@ class Session(State):
         self.emit, self.control, self.store = emit, control, store
         self.begun = self.saved = time.perf_counter()
         self.save_cost = 0.0
-        self.unsaved = False
+        self.unsaved = True
         """Whether something has happened since the last checkpoint."""
         self.paused = False
         self.evaluator = Evaluator(dataset, config.seed)
@@ -149,12 +150,16 @@ class Session(State):
             total_steps=self.last_step,
         )
 
+    def open(self) -> None:
+        """Do what a run does once, before its first step: a run that goes on has done it."""
+        self._look_at_batch_size()
+        self._save()
+
     def train(self) -> str:
         """Train to the last step; return `completed` or `interrupted`."""
-        self._look_at_batch_size()
         while True:
             try:
-                while self.step < self.last_step:
+                while self.step < self.last_step or self.evaluated < self.step:
                     self._train_epoch()
                 self._save()
                 return "completed"
@@ -227,6 +232,8 @@ class Session(State):
         self.emit(e.EpochEnded(self.epoch, self.step, lr, train_seconds, seconds, train, validation))
         self.observer.read_norms(self.epoch, self.step, live=False)
         self.alarms.evaluated(self.step, train)
+        self.evaluated = self.step
+        self.unsaved = True
 
     def _flush(self) -> None:
         """Read the losses since the last time from the device and emit them."""
@@ -301,6 +308,8 @@ class Session(State):
     def _stop(self) -> NoReturn:
         """End the run here; what is recorded of that is no part of the checkpoint, from which it would go on."""
         self._flush()
+        # A stop that was planned must be known as obeyed, or the run that goes on would stop again.
+        self.unsaved = True
         self._save()
         self._intervene("stop", None, None)
         raise _Stop
@@ -344,6 +353,7 @@ class Session(State):
                     self.begin()
                 continue
             store.restore(kept)
+            self.unsaved = False
             self.plan()
             self.emit(e.Continued(self.step, self._told_config()))
             self.emit(self.planned())

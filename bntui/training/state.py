@@ -25,6 +25,8 @@ class State:
         Steps done, and the epoch under way, from 1 on.
     position
         Samples of the epoch that were trained on.
+    evaluated
+        Step of the last evaluation: the run is over when its last step is evaluated, not when it is done.
     settings
         What can be changed while a run goes on, as it stands.
     epoch_end, last_step
@@ -46,6 +48,7 @@ class State:
         self.trainer = Trainer(self.pair, self.config)
         self.order = DataOrder(self.pair.generator)
         self.step, self.epoch, self.position = 0, 1, 0
+        self.evaluated = 0
         self.batch_size = self.config.batch_size
         self.watch = Stopwatch()
         self.begin_epoch()
