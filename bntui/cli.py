@@ -16,6 +16,7 @@ from typing import NoReturn, TextIO
 from bntui import __version__
 from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
+from bntui.plain import plain_text
 from bntui.presets import PRESETS
 from bntui.resume import resumed_config
 from bntui.values import integer
@@ -195,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         code = 1
         message = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
-    message = " ".join(message.split())
+    # Words of a file may be in it.
+    message = " ".join(plain_text(message).split())
     try:
         if debug:
             traceback.print_exc()

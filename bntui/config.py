@@ -16,7 +16,9 @@ from bntui.presets import PRESETS
 from bntui.settings import interventions
 
 CONFIG_FILE_LIMIT = 1 << 20
-"""Bytes a configuration file may have."""
+"""Bytes the configuration in a run folder may have."""
+TOML_LIMIT = 16 << 10
+"""Bytes a configuration file may have: for a name of many parts, Python's parser takes the square of their number."""
 
 
 def _option(default: Any, metavar: str, parse: values.Parse, group: str, text: str, shown: str | None = None) -> Any:
@@ -210,9 +212,9 @@ def read_config_file(path: str) -> tuple[dict[str, Any], dict[str, str]]:
         if not path or "\0" in path:
             raise UsageError(f"--config takes a path, not {path!r}")
         with Path(path).open("rb") as file:
-            raw = file.read(CONFIG_FILE_LIMIT + 1)
-        if len(raw) > CONFIG_FILE_LIMIT:
-            raise UsageError(f"--config {path}: larger than 1 MiB; is it the right file?")
+            raw = file.read(TOML_LIMIT + 1)
+        if len(raw) > TOML_LIMIT:
+            raise UsageError(f"--config {path}: larger than 16 KiB; is it the right file?")
         table = tomllib.loads(raw.decode())
     except OSError as error:
         raise UsageError(f"--config {path}: can't be read ({error.strerror or error}); name a TOML file") from None
@@ -242,6 +244,8 @@ def read_config_file(path: str) -> tuple[dict[str, Any], dict[str, str]]:
             read[name] = parse_option(known[name], _as_text(value))
         except UsageError as error:
             raise UsageError(f"--config {path}: {error}") from None
+        except (ValueError, RecursionError):  # a number of too many digits, lists in lists
+            raise UsageError(f"--config {path}: {key} has a value that can't be written") from None
     return read, keys
 
 

@@ -376,7 +376,10 @@ def _build(kind: Any, value: Any) -> Any:
         if value is None:
             return math.nan
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                raise ValueError("a smaller number is wanted") from None
         raise ValueError("a number is wanted")
     if kind is Any:
         return value

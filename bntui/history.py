@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -92,13 +93,14 @@ class Series:
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Series:
-        """Return what `to_dict` was made from. Raises KeyError, TypeError or ValueError if it was not."""
+        """Return what `to_dict` made. Raises KeyError, TypeError, ValueError or OverflowError for anything else."""
         series = Series()
         series.width, series._pending, series._last = (int(data[name]) for name in ("width", "pending", "last"))
         series._means = {arm: array("d", data["means"][arm]) for arm in ARMS}
-        series._sums = [float(data["sums"][i]) for i in range(2)]
+        series._sums = [float(total) for total in data["sums"]]
         series.seconds = array("d", data["seconds"])
-        if series.width < 1 or len({len(values) for values in (*series._means.values(), series.seconds)}) != 1:
+        lengths = {len(values) for values in (*series._means.values(), series.seconds)}
+        if series.width < 1 or series._pending < 0 or len(series._sums) != 2 or len(lengths) != 1:
             raise ValueError("not a series")
         return series
 
@@ -215,7 +217,8 @@ class History:
             if len(self.alerts) < MAX_ALERTS:
                 self.alerts.append(event)
         elif isinstance(event, Notice):
-            self.notices.append(event.message)
+            if len(self.notices) < MAX_ALERTS:
+                self.notices.append(event.message)
         elif isinstance(event, Loading):
             self.loading = event
         elif isinstance(event, Started):
@@ -263,8 +266,11 @@ class History:
 
     def epochs_at(self, step: int) -> float:
         """Return how many epochs had passed after a step."""
-        plan = next((plan for plan in reversed(self.plans) if plan.step <= step), None)
-        return 0.0 if plan is None else plan.epochs + (step - plan.step) / max(1, plan.steps_per_epoch)
+        found = bisect_right(self.plans, step, key=lambda plan: plan.step)
+        if not found:
+            return 0.0
+        plan = self.plans[found - 1]
+        return plan.epochs + (step - plan.step) / max(1, plan.steps_per_epoch)
 
     def _add_probes(self, event: Probed) -> None:
         if len(self.probes) >= MAX_PROBES:
@@ -289,7 +295,8 @@ def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:
     """
     if len(rows) >= limit:
         stride *= 2
-        rows[:] = [r for r in rows if r.epoch % stride == 0]
+        # Of a run there is no row beyond these; a journal may tell of one epoch again and again.
+        rows[:] = [r for r in rows if r.epoch % stride == 0][: limit // 2 + 1]
     if rows and rows[-1].epoch % stride:
         rows.pop()
     rows.append(row)

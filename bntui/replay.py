@@ -81,7 +81,7 @@ def read_interventions(path: str) -> list[tuple[int, Command]]:
             step = row["step"]
             if not isinstance(step, int) or isinstance(step, bool) or step < 0:
                 raise ValueError
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             raise UsageError(f"{option}: intervention {number} is damaged; export the run again") from None
         if obeyed is not None:
             found.append((step, obeyed))

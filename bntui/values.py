@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -165,7 +166,11 @@ def probes(text: str) -> tuple[str, ...]:
 
 def path(text: str) -> str:
     """Parse a path."""
-    if not text or "\0" in text:
+    try:
+        usable = bool(text) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # JSON can spell what no file name has
+        usable = False
+    if not usable:
         raise ValueError("a path")
     return text
 

@@ -90,6 +90,13 @@ def _ends_completed(journal: Path) -> bool:
     return True
 
 
+def check_no_links(folder: Path) -> None:
+    """Raise UsageError if a file of a run folder is a link: what goes on would write where that leads."""
+    for name in (*CHECKPOINTS, ".lock", "config.json", "journal.jsonl", "log.txt", "results.json"):
+        if (folder / name).is_symlink():
+            raise UsageError(f"--resume {folder}: its {name} is a link, which a run does not make; copy the file there")
+
+
 def check_free(folder: Path, go_on: bool = True) -> None:
     """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after.
 

@@ -46,6 +46,8 @@ class Journal:
             self._width, self._seconds = int(state["width"]), float(state["seconds"])
             self._bn += map(float, state["bn"])
             self._plain += map(float, state["plain"])
+            if self._width < 1 or len(self._bn) != len(self._plain):
+                raise ValueError("not the state of a journal")
         self._lines.open(path, exists=state is not None)
 
     def state(self) -> dict[str, Any]:
@@ -136,13 +138,13 @@ LINE_LIMIT = 16 << 20
 """Characters a line may have; longer ones are passed over."""
 
 
-def read_events(file: TextIO) -> Iterator[Event]:
-    """Yield the events of a journal up to its end; a line that is damaged or not whole is passed over."""
+def read_events(file: TextIO, clean: Callable[[Any], Any] = lambda data: data) -> Iterator[Event]:
+    """Yield the events of a journal up to its end, as `read_line`; a line that is not whole is passed over too."""
     too_long = False
     while line := file.readline(LINE_LIMIT):
         whole = line.endswith("\n")
         if whole and not too_long:
-            event = read_line(line)
+            event = read_line(line, clean)
             if event is not None:
                 yield event
         too_long = not whole

@@ -14,10 +14,12 @@ from typing import Any
 from bntui.config import RunConfig
 from bntui.errors import ExportError, UsageError
 from bntui.events import Continued, Event, Intervened, Restarted, Started
+from bntui.fit import Fit
 from bntui.history import History, Series
+from bntui.plain import clean
 from bntui.sinks import files
 from bntui.sinks.files import check_writable, make_folder, why, write_whole
-from bntui.sinks.folder import CHECKPOINTS, check_free, lock, make_run_folder
+from bntui.sinks.folder import CHECKPOINTS, check_free, check_no_links, lock, make_run_folder
 from bntui.sinks.journal import Journal, read_events
 from bntui.sinks.lines import Lines
 from bntui.sinks.saving import save, save_anywhere, save_to_file, save_to_folder
@@ -58,6 +60,7 @@ class Recorder:
         self._asked_for = None if config.run_dir is None else Path(config.run_dir)
         if config.resume is not None:
             self.folder = Path(config.resume)
+            check_no_links(self.folder)
             self._lock = lock(self.folder)
         elif self._asked_for is not None:
             check_free(self._asked_for)
@@ -152,11 +155,12 @@ class Recorder:
         path = folder / "journal.jsonl"
         try:
             length = int(kept["journal"]["length"])
-            if path.stat().st_size < length:
+            if not 0 <= length <= path.stat().st_size:
                 raise ValueError("the journal is shorter than the checkpoint says")
             files.disk.truncate(path, length)
             with path.open(encoding="utf-8", errors="replace") as file:
-                events = list(read_events(file))
+                fit = Fit()
+                events = [event for event in read_events(file, clean) if fit.takes(event)]
             for event in events:
                 self.history.apply(event)
             self.history.steps = Series.from_dict(kept["series"])
@@ -169,7 +173,7 @@ class Recorder:
                 litter.unlink(missing_ok=True)
         except OSError as error:
             raise ExportError(f"--resume {folder}: can't be written ({why(error)}); copy it to where it can") from None
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UsageError(f"--resume {folder}: its journal is damaged ({error}); start the run again") from None
         self._open_log(folder)
         return events

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import pickletools
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterable
@@ -17,6 +20,12 @@ if TYPE_CHECKING:
     from bntui.training.session import Session
 
 SCHEMA = "bntui.checkpoint/1"
+
+_CALLED = re.compile(r"torch \w+Storage|torch\._utils _rebuild_tensor_v2|collections OrderedDict")
+"""What the pickle of a checkpoint names; torch takes more for safe, such as a bytearray of any length."""
+
+_MOST = 10**15
+"""Steps, epochs or seconds."""
 
 Pack = Callable[[dict[str, Any]], bytes]
 """Makes a checkpoint that holds, beside the state of the training, what it is given."""
@@ -63,6 +72,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     DamagedError
         The bytes are not a checkpoint, or not whole.
     """
+    # Of what does not begin as a zip file, though it is one, torch would read another part.
+    if data[:4] != b"PK\x03\x04":
+        raise DamagedError("it is not a checkpoint of bntui")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             # torch compresses nothing, so what claims to is not from here, and may be a bomb.
@@ -71,6 +83,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
                 data
             ):
                 raise DamagedError("it is compressed")
+            for row in rows:
+                if row.filename.endswith(".pkl"):
+                    _check_names(archive.read(row))
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except DamagedError:
         raise
@@ -82,18 +97,33 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         raise DamagedError("it was made by a later bntui; update this one")
     contents = {name: loaded.get(name) for name in ("state", "kept")}
     try:
-        whole = loaded.get("sha256") == _digest(contents) and all(isinstance(part, dict) for part in contents.values())
-    except (TypeError, RuntimeError, RecursionError):
+        digest = _digest(contents, 4 * len(data))
+        whole = loaded.get("sha256") == digest and all(isinstance(part, dict) for part in contents.values())
+    except (TypeError, ValueError, RuntimeError):
         whole = False
     if not whole:
         raise DamagedError("its checksum is wrong")
     return loaded["state"], loaded["kept"]
 
 
-def _digest(value: Any) -> str:
+def _check_names(pickled: bytes) -> None:
+    """Raise DamagedError if a pickle names anything that `pack` does not."""
+    for code, argument, _ in pickletools.genops(pickled):
+        names = "GLOBAL" in code.name or code.name in ("INST", "EXT1", "EXT2", "EXT4")
+        if names and (code.name != "GLOBAL" or not _CALLED.fullmatch(str(argument))):
+            raise DamagedError("it holds what no checkpoint does")
+
+
+def _digest(value: Any, limit: float = math.inf) -> str:
+    """Return a checksum. Raises ValueError for more parts and bytes than `limit`, as where a part is named often."""
     digest = hashlib.sha256()
+    seen = 0
 
     def add(part: Any) -> None:
+        nonlocal seen
+        seen += 1 + (part.numel() * part.element_size() if isinstance(part, torch.Tensor) else 0)
+        if seen > limit:
+            raise ValueError("larger than its file")
         if isinstance(part, dict):
             digest.update(b"{")
             for key, item in part.items():
@@ -158,7 +188,7 @@ def restore(session: Session, state: dict[str, Any]) -> None:
     try:
         with torch.inference_mode(False), torch.no_grad():
             _restore(session, state)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
         raise DamagedError(f"it does not fit that run ({type(error).__name__})") from None
 
 
@@ -173,7 +203,7 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
             raise ValueError
         ours.copy_(kept)
     optimizer.counts = [int(count) for count in state["optimizer"]["counts"]]
-    if len(optimizer.counts) != len(optimizer.active):
+    if len(optimizer.counts) != len(optimizer.active) or min(optimizer.counts, default=0) < 0:
         raise ValueError
     for generator, kept in zip(pair.generators, state["generators"], strict=True):
         generator.set_state(kept)
@@ -181,11 +211,26 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
     session.epoch_generator = state["order"]
     session.step, session.epoch, session.position = (int(state[name]) for name in ("step", "epoch", "position"))
     session.evaluated = int(state["evaluated"])
-    for layer, kept in zip(trainer.norm_layers, state["inputs"], strict=True):
+    for layer, width, kept in zip(trainer.norm_layers, session.config.hidden, state["inputs"], strict=True):
+        if kept is not None and (kept.dim(), kept.shape[1:], kept.dtype) != (2, (width,), torch.float32):
+            raise ValueError
         layer.input = None if kept is None else kept.to(session.device)
-    session.control.skip(int(state["obeyed"]))
+    samples, obeyed = len(session.dataset.train), int(state["obeyed"])
+    # A place beyond the data, or a batch larger than it, would never come to the end of the epoch.
+    if (
+        not 0 <= session.step <= _MOST
+        or not 0 <= session.evaluated <= session.step
+        or not 1 <= session.epoch <= _MOST
+        or not 0 <= session.position <= samples
+        or not 0 <= obeyed <= _MOST
+        or int(state["settings"]["batch_size"]) > samples
+    ):
+        raise ValueError
+    session.control.skip(obeyed)
     session.alarms.restore(state["alarms"])
     seconds = {name: float(state["seconds"][name]) for name in ("train", "epoch", "wall")}
+    if not all(0 <= value < _MOST for value in seconds.values()):
+        raise ValueError
     session.watch.add(seconds["train"])
     session.epoch_seconds = seconds["epoch"]
     session.begun = time.perf_counter() - seconds["wall"]

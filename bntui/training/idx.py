@@ -7,6 +7,7 @@ big-endian 32-bit integer, then the values).
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 from pathlib import Path
 from typing import IO, cast
@@ -20,6 +21,8 @@ SIDE = 28
 CLASSES = 10
 MAX_SAMPLES = 10_000_000
 _CHUNK = 1 << 20
+MOST_UNPACKED, MOST_PACKED = 64 << 20, 200
+"""Bytes that a gzip file may unpack to, or else so many times its own: images are packed to a tenth."""
 
 STEMS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -99,9 +102,10 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             raise DataError(f"{path}: is not a file; put the IDX file there")
         with path.open("rb") as plain:
             if path.suffix != ".gz":
-                return _read_stream(plain, path, dimensions)
+                return _read_stream(plain, path, dimensions, sys.maxsize)
             with gzip.open(plain) as stream:
-                return _read_stream(cast(IO[bytes], stream), path, dimensions)
+                limit = max(MOST_UNPACKED, MOST_PACKED * path.stat().st_size)
+                return _read_stream(cast(IO[bytes], stream), path, dimensions, limit)
     except (gzip.BadGzipFile, zlib.error):
         raise DataError(f"{path}: is no gzip file, or a damaged one; get it again") from None
     except EOFError:
@@ -110,7 +114,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         raise DataError(f"{path}: can't be read ({error.strerror or error}); check the file's permissions") from None
 
 
-def _read_stream(stream: IO[bytes], path: Path, dimensions: int) -> NDArray[np.uint8]:
+def _read_stream(stream: IO[bytes], path: Path, dimensions: int, limit: int) -> NDArray[np.uint8]:
     size = 4 + 4 * dimensions
     header = stream.read(size)
     if not header:
@@ -127,6 +131,8 @@ def _read_stream(stream: IO[bytes], path: Path, dimensions: int) -> NDArray[np.u
     values = bytearray()
     while len(values) <= expected and (piece := stream.read(min(_CHUNK, expected + 1 - len(values)))):
         values += piece
+        if len(values) > limit:
+            raise DataError(f"{path}: unpacks to more than {limit:,} bytes, as no images do; get it again")
     if len(values) != expected:
         said = "is cut short" if len(values) < expected else "goes on after its last value"
         raise DataError(f"{path}: {said} (the header promises {expected:,} values); get it again")

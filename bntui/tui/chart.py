@@ -24,6 +24,8 @@ MIN_WIDTH, MIN_HEIGHT = 20, 6
 COUNTED = ("step", "layer")
 """Names of x axes that have no fractions."""
 GUTTER = 6
+FARTHEST = 20.0
+"""Heights of the chart that a line may lead above it."""
 _CANVAS = re.compile(r"\x1b\[(?:38;5;)?([0-9;]*)m|([^\x1b\n]+)|\n")
 
 
@@ -146,7 +148,9 @@ def draw(
             grid.put(r, column, char, style)
 
     drawn = [
-        _Curve(line, [x_axis.share(v) for v in x], [y_axis.share(v) for v in y], _marker(line, glyph, ascii_only))
+        _Curve(
+            line, [x_axis.share(v) for v in x], [_near(y_axis.share(v)) for v in y], _marker(line, glyph, ascii_only)
+        )
         for line, x, y in (
             (c[0], *thin(c[1], c[2], x_axis.cells)) for c in sorted(curves, key=lambda c: not c[0].faint)
         )
@@ -206,6 +210,11 @@ def _canvas(curves: Sequence[_Curve], columns: int, rows: int) -> list[tuple[int
         else:
             index = int(colour or 0)
     return cells
+
+
+def _near(share: float) -> float:
+    """Keep a point off the axis not too far off: plotext goes along each dot of a line, those outside too."""
+    return max(-FARTHEST, min(FARTHEST, share)) if math.isfinite(share) else share
 
 
 def _spots(curve: _Curve, axis: Axis, order: int, every: int) -> list[int]:

@@ -22,12 +22,16 @@ from bntui.events import (
     Stepped,
     from_dict,
 )
+from bntui.fit import Fit
 from bntui.plain import clean
 from bntui.replay import read_results
 from bntui.sinks.journal import LINE_LIMIT, read_line
 
 LINES_AT_ONCE = 2_000
 """Journal lines read in one poll, so that the app stays quick over a long journal."""
+CHARACTERS_AT_ONCE = 4 << 20
+"""Likewise, if they are long."""
+MISFIT = "the journal is damaged: lines that do not fit its run are passed over"
 
 
 class Playback:
@@ -48,6 +52,7 @@ class Playback:
         self._journal: TextIO | None = None
         self._events: list[Event] = []
         self._rest = ""
+        self._fit = Fit()
         place = Path(path)
         try:
             if place.is_dir():
@@ -55,7 +60,7 @@ class Playback:
                     raise UsageError(f"replay {path}: the folder holds no journal.jsonl; name a run folder")
                 self._journal = (place / "journal.jsonl").open(encoding="utf-8", errors="replace")
             else:
-                self._events = _events_of(clean(read_results(path, f"replay {path}")))
+                self._events = _events_of(read_results(path, f"replay {path}"))
         except OSError as error:
             raise UsageError(f"replay {path}: can't be read ({error.strerror or error}); name a run folder") from None
 
@@ -74,30 +79,42 @@ class Playback:
         """Nothing to wait for."""
 
     def poll(self) -> list[Event]:
-        """Return the next events; a line that is damaged, or not whole yet, is passed over."""
+        """Return the next events; a line that is damaged, does not fit, or is not whole yet, is passed over."""
         events, self._events = self._events, []
         if self._journal is not None:
+            read = 0
             for _ in range(LINES_AT_ONCE):
+                if read > CHARACTERS_AT_ONCE:
+                    break
                 line = self._journal.readline(LINE_LIMIT)
                 if not line:
                     break
                 self._rest += line
+                read += len(line)
                 if not line.endswith("\n"):
                     if len(self._rest) > LINE_LIMIT:
                         self._rest = ""
                     break
                 whole, self._rest = self._rest, ""
                 event = read_line(whole, clean)
-                if event is not None:
+                if event is None:
+                    continue
+                if self._fit.takes(event):
                     events.append(event)
+                else:
+                    self.problem = MISFIT
         return events
 
 
 def _events_of(results: dict[str, Any]) -> list[Event]:
     """Return events that build the same history as the run did, as far as the results tell."""
+    fit = Fit()
     try:
-        return list(_tell(results))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        events = list(_tell(clean(results)))
+        if not all(map(fit.takes, events)):
+            raise ValueError
+        return events
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError):
         raise UsageError("replay: the results file is damaged; export the run again") from None
 
 

@@ -38,7 +38,7 @@ def header(history: History, look: Look, width: int, rate: float) -> Text:
         _device(started.environment),
         f"seed {started.config['seed']}",
     ]
-    done = history.step / max(1, history.total_steps)
+    done = min(1.0, history.step / max(1, history.total_steps))
     epochs = started.config["epochs"]
     epoch = min(epochs, int(history.epochs_at(history.step)) + 1)
     left_over = history.total_steps - history.step

@@ -1,0 +1,581 @@
+"""Feed the readers of bntui what strangers may give them: damaged, hostile and endless files made from real ones.
+
+Each input is one file of a run folder, IDX file, configuration or table, changed at random. A reader may accept it or
+refuse it with an error of bntui's own; anything else, more than two seconds, or 500 MiB more memory ends the fuzzing
+with exit code 1 and the input in a file.
+
+    python tests/benchmarks/fuzz.py --inputs 100000
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import gzip
+import io
+import json
+import random
+import re
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from bntui import events as e
+from bntui.arms import ARMS
+from bntui.config import RunConfig, read_config_file
+from bntui.control import Control
+from bntui.errors import BntuiError
+from bntui.explain import explain, read_batch
+from bntui.history import History, Series
+from bntui.replay import read_interventions, read_results
+from bntui.resume import resumed_config
+from bntui.sinks.journal import read_events
+from bntui.sinks.recorder import Recorder
+from bntui.training import checkpoint, data, idx, session
+from bntui.tui.chart import draw
+from bntui.tui.explanation import explain_page
+from bntui.tui.figures import AXES, TITLES, View, figure
+from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
+from bntui.tui.layers import ChannelTable, layer_panel
+from bntui.tui.look import Look
+from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
+from bntui.tui.playback import Playback
+from bntui.tui.status import header, latest, one_line, state, summary
+
+SECONDS = 2.0
+MEMORY = 500 << 20
+LOOKS = (Look(), Look("ascii", "light", coloured=False))
+SIZES = ((160, 40), (80, 24), (40, 10))
+"""The last is about the smallest for which the app does not show a single line."""
+_UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+HOSTILE: tuple[Any, ...] = (
+    None, True, False, 0, -1, 1, 3, 10**9, 10**15, 2**63, -(2**63), 10**400, 0.0, -0.5, 1e-320, 1e100, 1e308, -1e308,
+    float("nan"), float("inf"), float("-inf"), "", "x", "bn", "32", "1e999", "batch", "\ud800", "\x1b[2J",
+    "\x1b]0;owned\x07", "\x9b31m", "a\x00b", "../../../etc/passwd", "9" * 5_000, "w" * 100_000, "\u202e", "[/bold]",
+    [], {}, [[]], [None], [1e308, -1e308], {"event": "Started"}, {"\x1b[1m": 1}, [0.5] * 3, [1] * 5_000,
+)  # fmt: skip
+"""What takes the place of any part of a JSON file."""
+
+_BYTES = (b"", b"\x00", b"\xff", b"\x1b[2J", b"\n", b'"', b"[", b"{", b"9" * 400, b"1e999", b"NaN", b"\xed\xa0\x80")
+
+
+class HangError(BaseException):
+    """An input took too long; no Exception, so that no reader takes it for one of its own."""
+
+
+def mutate_bytes(raw: bytes, rng: random.Random) -> bytes:
+    """Flip, cut, repeat or splice some bytes."""
+    changed = bytearray(raw)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        at = rng.randrange(len(changed) + 1)
+        to = min(len(changed), at + rng.choice((1, 4, 64, 1_024)))
+        kind = rng.randrange(5)
+        if kind == 0 and at < len(changed):
+            changed[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            del changed[at:]
+        elif kind == 2:
+            del changed[at:to]
+        elif kind == 3:
+            changed[at:at] = rng.choice(_BYTES)
+        else:
+            changed[at:at] = changed[rng.randrange(len(changed) + 1) :][: to - at]
+    return bytes(changed)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every part of a JSON value that can be replaced, as what it is in and under which key."""
+    found: list[tuple[Any, Any]] = []
+    waiting = [value]
+    while waiting:
+        inside = waiting.pop()
+        keys = list(inside) if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ()
+        for key in keys:
+            found.append((inside, key))
+            waiting.append(inside[key])
+    return found
+
+
+def hostile(rng: random.Random) -> Any:
+    """Return a hostile value of its own, which can be changed further."""
+    return copy.deepcopy(rng.choice(HOSTILE))
+
+
+def mutate_value(value: Any, rng: random.Random) -> Any:
+    """Replace, remove, add, double or exchange some parts of a value, which is changed in place."""
+    for _ in range(rng.choice((1, 1, 1, 2, 5))):
+        found = places(value)
+        if not found:
+            return hostile(rng)
+        # The upper parts are few among the numbers; each level shall have its turn.
+        inside, key = rng.choice(found[: rng.choice((8, 40, len(found)))])
+        kind = rng.randrange(7)
+        if kind <= 2:
+            inside[key] = hostile(rng)
+        elif kind == 3:
+            del inside[key]
+        elif kind == 4 and isinstance(inside, dict):
+            inside[rng.choice(("new", "\x1b[5m", "event", "step", "x" * 5_000))] = hostile(rng)
+        elif kind == 4:
+            inside.insert(key, copy.deepcopy(inside[key]))
+        elif kind == 5:
+            other, elsewhere = rng.choice(found)
+            inside[key] = copy.deepcopy(other[elsewhere]) if elsewhere in _keys(other) else None
+        elif isinstance(inside[key], int | float) and not isinstance(inside[key], bool):
+            inside[key] = inside[key] * rng.choice((-1, 0, 2, 0.5, 1e30))
+    return value
+
+
+def _keys(inside: Any) -> Any:
+    return inside if isinstance(inside, dict) else range(len(inside))
+
+
+def mutate_json(raw: bytes, rng: random.Random) -> bytes:
+    """Change a JSON file as one, or nest it deep."""
+    if rng.random() < 0.02:
+        depth = rng.choice((300, 900, 5_000, 100_000))
+        return b"[" * depth + (b"]" * depth if rng.random() < 0.5 else b"")
+    value = mutate_value(json.loads(raw), rng)
+    if rng.random() < 0.02:
+        spot = rng.choice(places(value) or [({}, "x")])
+        nested: Any = []
+        for _ in range(rng.choice((100, 300, 450))):
+            nested = [nested]
+        if spot[1] in _keys(spot[0]):
+            spot[0][spot[1]] = nested
+    return json.dumps(value).encode()
+
+
+def mutate_journal(raw: bytes, rng: random.Random) -> bytes:
+    """Change some lines of a journal, their order and number."""
+    lines = raw.splitlines()
+    for _ in range(rng.choice((1, 2, 4))):
+        at = rng.randrange(len(lines))
+        kind = rng.randrange(6)
+        if kind <= 2:
+            lines[at] = mutate_json(lines[at], rng)
+        elif kind == 3 and len(lines) > 1:
+            del lines[at]
+        elif kind == 4:
+            lines.insert(rng.randrange(len(lines)), lines[at])
+        else:
+            lines[at:at] = [lines[at]] * rng.choice((2, 20))
+    return b"\n".join(lines) + b"\n" * rng.randrange(2)
+
+
+def mutate_text(raw: bytes, rng: random.Random) -> bytes:
+    """Change some lines of a TOML or CSV file."""
+    lines = raw.split(b"\n")
+    at = rng.randrange(len(lines))
+    name, mark, _ = lines[at].partition(b"=")
+    values = (b"0x" + b"f" * 9_000, b"9" * 9_000, b"[[[1]]]", b"1979-05-27", b"inf", b'"\\u001b[2J"', b"{a=1}", b"-1")
+    lines[at] = name + mark + rng.choice(values)
+    if rng.random() < 0.1:
+        lines.append(rng.choice((b"[", b"a = ")) + rng.choice((b"a.", b"[", b"{a=")) * rng.choice((10, 1_000)))
+    return b"\n".join(lines)
+
+
+def mutate_zip(raw: bytes, rng: random.Random) -> bytes:
+    """Change one of the files in a checkpoint, pack them, rename one, or put something before them."""
+    kind = rng.randrange(5)
+    target = io.BytesIO(b"x" * 64 if kind == 0 else b"")
+    target.seek(0, io.SEEK_END)
+    packing = zipfile.ZIP_DEFLATED if kind == 1 else zipfile.ZIP_STORED
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(target, "w", packing) as new:
+        rows = old.namelist()
+        chosen = rows[0] if rng.random() < 0.7 else rng.choice(rows)
+        for row in rows:
+            contents = old.read(row)
+            if row == chosen and kind >= 2:
+                contents = mutate_bytes(contents, rng)
+            new.writestr(row if kind != 4 else row.replace("data/1", "data/../../x"), contents)
+    return target.getvalue()
+
+
+def mutate_gzip(raw: bytes, rng: random.Random) -> bytes:
+    """Change what is in a gzip file, or make it one of zeros without an end."""
+    if rng.random() < 0.005:
+        images = b"\x00\x00\x08\x03" + (1_000_000).to_bytes(4, "big") + b"\x00\x00\x00\x1c" * 2
+        return gzip.compress(images + bytes(80 << 20), 1)
+    return gzip.compress(mutate_bytes(gzip.decompress(raw), rng), 1) if rng.random() < 0.5 else mutate_bytes(raw, rng)
+
+
+def render(history: History, look: Look, size: tuple[int, int], axis: str) -> Iterator[str]:
+    """Yield all text that the app would show of a history."""
+    width, height = size
+    plain = axis == "step"
+    yield one_line(history)
+    for rate in (0.0, 123.4):
+        yield header(history, look, width, rate).plain
+    for text in (state(history, look, "", width), summary(history, look, width), latest(history, height),
+                 layer_panel(history, 1, look, width, height), flow_summary(history, look, width),
+                 mechanism_summary(history, look, width)):  # fmt: skip
+        yield text.plain
+    page = explain_page(history, look, width)
+    yield from (page.line(i).plain for i in range(min(page.height, 200)))
+    table = ChannelTable()
+    table.show(history, 1, look)
+    yield table._title
+    yield from (table._row(i).plain for i in range(20))
+    view = View(log_y=not plain, x_axis=axis, recent=not plain, cursor=None if plain else 2, layer=1,
+                unit=None if plain else 0)  # fmt: skip
+    for names, make in ((TITLES, figure), (FLOW_TITLES, flow_figure), (MECHANISM_TITLES, mechanism_figure)):
+        for name in names:
+            chart = make(name, history, view, look)
+            # A view of four charts.
+            drawn = draw(chart, width // 2, height // 2, colours=look.coloured, ascii_only=look.ascii_only)
+            yield drawn.text.plain
+
+
+def views(history: History, rng: random.Random) -> Iterator[str]:
+    """Yield what is shown at a size, in a look and along an axis that are drawn by chance."""
+    return render(history, rng.choice(LOOKS), rng.choice(SIZES), rng.choice(AXES))
+
+
+def check_shown(texts: Iterator[str]) -> None:
+    """Raise AssertionError if a text has a control character other than the end of a line."""
+    for text in texts:
+        found = _UNSAFE.search(text)
+        assert found is None, f"{found[0]!r} would be shown"
+
+
+def played(path: str) -> tuple[History, Playback]:
+    """Return the history that the app makes of a file or folder."""
+    playback, history = Playback(path), History()
+    while events := playback.poll():
+        for event in events:
+            history.apply(event)
+    return history, playback
+
+
+@dataclass
+class Reader:
+    """One that reads files, and what it is fed with."""
+
+    name: str
+    share: int
+    """Of the inputs, among the shares of all."""
+    corpus: list[bytes]
+    mutations: tuple[Callable[[bytes, random.Random], bytes], ...]
+    read: Callable[[bytes], bool]
+    """Read an input; return whether it was accepted."""
+    accepted: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    worst: float = 0.0
+    own: tuple[type[BaseException], ...] = field(default=(BntuiError,))
+
+    def make(self, rng: random.Random) -> bytes:
+        """Return an input."""
+        raw = rng.choice(self.corpus)
+        for _ in range(1 if rng.random() < 0.9 else 2):
+            try:
+                raw = rng.choice(self.mutations)(raw, rng)
+            except Exception:  # what an earlier change left may not be of its form any more
+                raw = mutate_bytes(raw, rng)
+        return raw
+
+
+class Readers:
+    """All readers of bntui, over files made by a short run in a temporary folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = RunConfig(
+            data="synthetic", train_samples=200, validation_samples=50, epochs=3, hidden=(8, 8), probe=("gap",),
+            probe_every=5, checkpoint_seconds=0.0, intervene="4:dropout=0.2,7:batch_size=16",
+            run_dir=str(folder / "run"), headless=True, threads=1, device="cpu",
+        )  # fmt: skip
+        history = History()
+        recorder = Recorder(self.config, history)
+        from bntui.replay import scheduled
+
+        finished = session.run(self.config, recorder.take, Control(scheduled(self.config)), recorder)
+        recorder.take(finished)
+        recorder.write_results()
+        recorder.close()
+        run = folder / "run"
+        self.results, self.journal, self.config_json, self.checkpoint = (
+            (run / name).read_bytes() for name in ("results.json", "journal.jsonl", "config.json", "checkpoint.pt")
+        )
+        self.dataset = data.load(self.config, torch.device("cpu"), lambda *_: None, lambda _: None)
+        self.state, self.kept = checkpoint.unpack(self.checkpoint)
+        self.series = history.steps.to_dict()
+
+    def all(self) -> list[Reader]:
+        """Return the readers."""
+        lines = self.journal.splitlines()
+        images = b"\x00\x00\x08\x03\x00\x00\x00\x03" + b"\x00\x00\x00\x1c" * 2 + bytes(3 * 784)
+        labels = b"\x00\x00\x08\x01\x00\x00\x00\x03\x01\x02\x03"
+        toml = (
+            b'epochs = 3\nlr = 0.1\nhidden = [8, 8]\nnorm = "batch"\ndata-dir = "x"\nbinary = true\n[keys]\npause = "p"'
+        )
+        csv = b"a,b\n1,2\n3,4.5\n-1e3,0\n"
+        as_json = (mutate_json, mutate_json, mutate_bytes)
+        return [
+            Reader("read_results", 14, [self.results], as_json, self._results),
+            Reader("read_interventions", 12, [self.results, self._interventions()], as_json, self._replayed),
+            Reader("Playback, file", 5, [self.results], as_json, self._playback_file),
+            Reader("Playback, folder", 7, [self.journal], (mutate_journal, mutate_journal, mutate_bytes), self._folder),
+            Reader("views of a file", 1, [self.results], (mutate_json,), self._views_of_file),
+            Reader("views of a folder", 2, [self.journal], (mutate_journal,), self._views_of_folder),
+            Reader("read_events", 5, [self.journal], (mutate_journal, mutate_bytes), self._events),
+            Reader("from_dict", 14, lines, (mutate_json,), self._from_dict, own=(ValueError,)),
+            Reader("Series.from_dict", 4, [json.dumps(self.series).encode()], (mutate_json,), self._series),
+            Reader("unpack", 8, [self.checkpoint], (mutate_zip, mutate_bytes), self._unpack,
+                   own=(checkpoint.DamagedError,)),
+            Reader("checkpoint.restore", 3, [b""], (self._hostile_seed,), self._restore,
+                   own=(BntuiError, checkpoint.DamagedError)),
+            Reader("Recorder.restore", 2, [b""], (self._hostile_seed,), self._recorder),
+            Reader("resumed_config", 6, [self.config_json], as_json, self._resumed),
+            Reader("IDX", 5, [images, labels], (mutate_bytes,), lambda raw: self._idx(raw, "")),
+            Reader("IDX, gzipped", 4, [gzip.compress(images), gzip.compress(labels)], (mutate_gzip,),
+                   lambda raw: self._idx(raw, ".gz")),
+            Reader("TOML", 5, [toml], (mutate_text, mutate_bytes), self._toml),
+            Reader("CSV", 4, [csv], (mutate_text, mutate_bytes), self._csv),
+        ]  # fmt: skip
+
+    def _put(self, name: str, raw: bytes) -> str:
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(raw)
+        return str(path)
+
+    @staticmethod
+    def _interventions() -> bytes:
+        changes = [("learning_rate", 0.1), ("bn", False), ("shift", "noise:0.5"), ("restart_arm", "bn"), ("stop", None)]
+        rows = [{"step": i, "action": action, "from": None, "to": to} for i, (action, to) in enumerate(changes)]
+        return json.dumps({"schema": "bntui.results/1", "interventions": rows}).encode()
+
+    def _results(self, raw: bytes) -> bool:
+        return bool(read_results(self._put("r.json", raw), "x"))
+
+    def _replayed(self, raw: bytes) -> bool:
+        return read_interventions(self._put("r.json", raw)) is not None
+
+    def _playback_file(self, raw: bytes) -> bool:
+        return played(self._put("p.json", raw)) is not None
+
+    def _folder(self, raw: bytes) -> bool:
+        history, playback = played(str(Path(self._put("play/journal.jsonl", raw)).parent))
+        return not playback.problem and history.started is not None
+
+    def _views_of_file(self, raw: bytes) -> bool:
+        check_shown(views(played(self._put("p.json", raw))[0], random.Random(len(raw))))
+        return True
+
+    def _views_of_folder(self, raw: bytes) -> bool:
+        history, playback = played(str(Path(self._put("play/journal.jsonl", raw)).parent))
+        check_shown(views(history, random.Random(len(raw))))
+        return not playback.problem and history.started is not None
+
+    def _events(self, raw: bytes) -> bool:
+        return bool(list(read_events(io.StringIO(raw.decode(errors="replace")))))
+
+    def _from_dict(self, raw: bytes) -> bool:
+        try:
+            value = json.loads(raw)
+        except RecursionError:
+            return False
+        event = e.from_dict(value) if isinstance(value, dict) else None
+        if event is not None:
+            json.dumps(e.to_dict(event), allow_nan=False)
+        return event is not None
+
+    def _series(self, raw: bytes) -> bool:
+        try:
+            Series.from_dict(json.loads(raw)).points()
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+            # What it says it raises; its caller, Recorder.restore, makes a UsageError of them.
+            return False
+        return True
+
+    def _unpack(self, raw: bytes) -> bool:
+        return checkpoint.unpack(raw) is not None
+
+    @staticmethod
+    def _hostile_seed(_: bytes, rng: random.Random) -> bytes:
+        """Return where the changes of a state begin: with tensors in it, it is no JSON."""
+        return str(rng.randrange(2**62)).encode()
+
+    def _restore(self, raw: bytes) -> bool:
+        rng = random.Random(int(raw or b"0"))
+        changed = mutate_state(self.state, rng) if raw else self.state
+        config = RunConfig(**{**self.config.to_dict(), "resume": str(self.folder / "run")})
+        trained = session.Session(config, self.dataset, torch.device("cpu"), lambda _: None, Control())
+        checkpoint.restore(trained, changed)
+        trained.plan()
+        left = trained.last_step - trained.step
+        # Whatever is left to do must come to an end: each round through the epochs takes a step.
+        assert left <= 0 or trained.epoch_end >= trained.step, "training would not end"
+        if 0 < left <= 40 and raw:
+            trained.train()
+        return True
+
+    def _recorder(self, raw: bytes) -> bool:
+        rng = random.Random(int(raw or b"0"))
+        kept = mutate_state(self.kept, rng) if raw else self.kept
+        folder = self.folder / "resumed"
+        self._put(
+            "resumed/journal.jsonl", mutate_journal(self.journal, rng) if raw and rng.random() < 0.3 else self.journal
+        )
+        recorder = Recorder(RunConfig(**{**self.config.to_dict(), "resume": str(folder), "run_dir": None}), History())
+        try:
+            recorder.restore(kept)
+            recorder.take(e.Stepped(30, 1, (1.0,), (1.0,), 1.0))
+            recorder.take(e.Finished("completed", 30, dict.fromkeys(ARMS, ""), 1.0))
+            recorder.write_results()
+        finally:
+            recorder.close()
+        return True
+
+    def _resumed(self, raw: bytes) -> bool:
+        folder = str(Path(self._put("resume/config.json", raw)).parent)
+        config = resumed_config({"resume": folder})
+        assert (config.export, config.run_dir, config.resume) == (None, folder, folder)
+        return True
+
+    def _idx(self, raw: bytes, ending: str) -> bool:
+        dimensions = 1 if len(raw) % 2 else 3
+        return idx.read_idx(Path(self._put(f"images{ending}", raw)), dimensions) is not None
+
+    def _toml(self, raw: bytes) -> bool:
+        return read_config_file(self._put("c.toml", raw)) is not None
+
+    def _csv(self, raw: bytes) -> bool:
+        check_shown(explain(read_batch(self._put("b.csv", raw))))
+        return True
+
+
+def mutate_state(value: Any, rng: random.Random) -> Any:
+    """Return a copy of a state, tensors in it, with some parts replaced."""
+
+    changed = copy.deepcopy(value)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        found = places(changed)
+        inside, key = rng.choice(found[: rng.choice((30, len(found)))])
+        if isinstance(inside[key], torch.Tensor):
+            tensor = inside[key]
+            inside[key] = rng.choice(
+                (tensor * 0, tensor[:0] if tensor.dim() else tensor, tensor.double(), tensor * float("nan"), None,
+                 tensor.flip(0) if tensor.dim() else tensor, torch.empty(3, dtype=torch.uint8), tensor.to("meta"))
+            )  # fmt: skip
+        elif rng.random() < 0.2:
+            del inside[key]
+        else:
+            inside[key] = hostile(rng)
+    return changed
+
+
+def _on_alarm(_: int, __: FrameType | None) -> None:
+    raise HangError
+
+
+def fuzz(inputs: int, seed: int, keep: Path) -> int:
+    """Feed so many inputs to the readers, print what came of them, and return the exit code."""
+    rng = random.Random(seed)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGPROF, _on_alarm)
+    with tempfile.TemporaryDirectory() as folder:
+        readers = Readers(Path(folder)).all()
+        for reader in readers:
+            # Once as they are: what cannot be read at all would be refused for the wrong reason.
+            for raw in reader.corpus:
+                try:
+                    reader.read(raw)
+                except reader.own as error:
+                    if reader.name not in ("IDX", "IDX, gzipped"):
+                        raise SystemExit(f"{reader.name} refuses its own: {error}") from None
+        start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (2 << 30), hard))
+        begun, failed = time.perf_counter(), False
+        total = sum(reader.share for reader in readers)
+        failures: dict[str, int] = {}
+        for reader in readers:
+            for _ in range(-(-inputs * reader.share // total)):
+                raw = reader.make(rng)
+                why = _feed(reader, raw)
+                grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) << 10
+                if grown > MEMORY and not why:
+                    why = f"memory grew by {grown >> 20} MiB"
+                if why:
+                    failures[why] = failures.get(why, 0) + 1
+                    failed = True
+                    if failures[why] == 1:
+                        path = keep / f"fuzz-{reader.name.replace(', ', '-').replace(' ', '-')}-{len(failures)}.bin"
+                        path.write_bytes(raw)
+                        print(f"{reader.name}: {why}; input in {path}", flush=True)
+                    if grown > MEMORY:
+                        start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        _print_table(readers, time.perf_counter() - begun)
+    for why, count in failures.items():
+        print(f"{count:>6,} × {why}")
+    return int(failed)
+
+
+def _feed(reader: Reader, raw: bytes) -> str:
+    """Feed one input; return what is wrong with what came of it."""
+    begun, wall, why = time.process_time(), time.perf_counter(), ""
+    # By the processor's clock: on a busy machine an input may wait.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        accepted = reader.read(raw)
+        reader.accepted += accepted
+        reader.refused += not accepted
+    except reader.own as error:
+        reader.refused += 1
+        if len(str(error)) > 1_000_000:
+            why = "message of a million characters"
+    except HangError:
+        why = "more than two seconds"
+    except Exception as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/bntui/" in frame.filename]
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "none of bntui's"
+        why = f"{type(error).__name__} at {where}: {str(error)[:80]!r}"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    seconds = time.process_time() - begun
+    reader.seconds += time.perf_counter() - wall
+    reader.worst = max(reader.worst, seconds)
+    return why or ("more than two seconds" if seconds > SECONDS else "")
+
+
+def _print_table(readers: list[Reader], seconds: float) -> None:
+    print(f"{'reader':<20}{'inputs':>9}{'accepted':>10}{'refused':>9}{'inputs/s':>10}{'longest':>11}")
+    for reader in readers:
+        count = reader.accepted + reader.refused
+        print(
+            f"{reader.name:<20}{count:>9,}{reader.accepted:>10,}{reader.refused:>9,}"
+            f"{count / max(1e-9, reader.seconds):>10,.0f}{1_000 * reader.worst:>8,.0f} ms"
+        )
+    inputs = sum(reader.accepted + reader.refused for reader in readers)
+    print(f"{'all':<20}{inputs:>9,}{'':>19}{inputs / seconds:>10,.0f}   in {seconds:,.0f} s")
+
+
+def main() -> int:
+    """Fuzz as the command line says, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()), help="folder for inputs that fail")
+    given = parser.parse_args()
+    return fuzz(given.inputs, given.seed, given.keep)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
