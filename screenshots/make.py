@@ -79,13 +79,13 @@ def save_png(folder: Path, keys: str, size: tuple[int, int], path: Path) -> None
                 front, back = back, front
             left, top = x * width, y * height
             draw.rectangle((left, top, left + width - 1, top + height - 1), fill=back)
-            code = ord(cell.data) if len(cell.data) == 1 else 32
+            code = ord(cell.data[:1] or " ")
             if 0x2800 <= code <= 0x28FF:
                 for bit, (column, row) in enumerate(DOTS):
                     if code >> bit & 1:
                         dx, dy = left + width * (1 + 2 * column) / 4, top + height * (1 + 2 * row) / 8
                         draw.ellipse((dx - 1.3, dy - 1.3, dx + 1.3, dy + 1.3), fill=front)
-            elif code != 32:
+            elif cell.data.strip():
                 draw.text((left, top), cell.data, font=font, fill=front)
     image.save(path, optimize=True)
 

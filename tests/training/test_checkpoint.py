@@ -249,7 +249,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
         saved({"schema": checkpoint.SCHEMA, "state": Evil(tmp_path / "made"), "kept": {}}),
         pickle.dumps(Evil(tmp_path / "made")),
     ):
-        with pytest.raises(DamagedError, match="it holds what no checkpoint does"):
+        with pytest.raises(DamagedError, match="it holds what no checkpoint does|it is not a checkpoint of bntui"):
             unpack(data)
     assert not (tmp_path / "made").exists()
 
