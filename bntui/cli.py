@@ -134,7 +134,7 @@ def _experiment(words: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="print the names")
     given = vars(parser.parse_args(words))
     if given.pop("list"):
-        from bntui.experiment import CLAIMS
+        from bntui.claims import CLAIMS
 
         return _list_presets(CLAIMS)
     name, seeds, config_file = given.pop("name"), given.pop("seeds"), given.pop("config")
@@ -142,7 +142,8 @@ def _experiment(words: Sequence[str]) -> int:
         raise UsageError("experiment: which one? see bntui experiment --list")
     count = _count("--seeds", seeds, 1_000)
     options = {} if config_file is None else read_config_file(config_file)[0]
-    from bntui.experiment import claims_of, run_experiment
+    from bntui.claims import claims_of
+    from bntui.experiment import run_experiment
 
     claims_of(name)
     return run_experiment(name, build_config({**options, **given, "preset": name}), count)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from bntui import events as e
+from bntui.claims import CLAIMS, Claim
 from bntui.cli import main
 from bntui.config import RunConfig
-from bntui.experiment import CLAIMS, Claim, show
+from bntui.experiment import show
 from bntui.history import History
 from bntui.presets import PRESETS, SMALL_BATCH, VARIANTS
 from bntui.sinks.recorder import Recorder
