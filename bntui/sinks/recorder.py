@@ -160,7 +160,10 @@ class Recorder:
             files.disk.truncate(path, length)
             with path.open(encoding="utf-8", errors="replace") as file:
                 fit = Fit()
-                events = [event for event in read_events(file, clean) if fit.takes(event)]
+                read = list(read_events(file, clean))
+            events = [event for event in read if fit.takes(event)]
+            if len(events) < len(read):
+                self.log(f"warning: {len(read) - len(events):,} events of the journal do not fit this run: left out")
             for event in events:
                 self.history.apply(event)
             self.history.steps = Series.from_dict(kept["series"])

@@ -211,7 +211,9 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
     session.epoch_generator = state["order"]
     session.step, session.epoch, session.position = (int(state[name]) for name in ("step", "epoch", "position"))
     session.evaluated = int(state["evaluated"])
-    for layer, width, kept in zip(trainer.norm_layers, session.config.hidden, state["inputs"], strict=True):
+    layers = trainer.norm_layers
+    widths = session.config.hidden[: len(layers)]  # without a normalization in either arm there are no layers
+    for layer, width, kept in zip(layers, widths, state["inputs"], strict=True):
         if kept is not None and (kept.dim(), kept.shape[1:], kept.dtype) != (2, (width,), torch.float32):
             raise ValueError
         layer.input = None if kept is None else kept.to(session.device)
