@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from bntui.cli import main
 from bntui.config import RunConfig
 from bntui.errors import UsageError
 from bntui.history import History
@@ -368,3 +369,12 @@ def test_a_run_that_is_killed_in_the_app_gives_the_same_results(whole: tuple[lis
         s.send("qs")
         assert s.finish() == 0
     assert results(folder) == expected
+
+
+def test_fewer_steps_than_were_done_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ["--headless", "--quiet", "--data", "synthetic", "--train-samples", "320", "--epochs", "3"]
+    assert main([*arguments, "--validation-samples", "50", "--run-dir", str(folder)]) == 0
+    before = (folder / "results.json").read_bytes()
+    assert main(["--headless", "--resume", str(folder), "--epochs", "2"]) == 2
+    assert (folder / "results.json").read_bytes() == before

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -247,7 +246,7 @@ class Recorder:
             if self._asked_for is not None:
                 # Nothing has been waited for yet.
                 if made and not isinstance(error, UsageError):
-                    shutil.rmtree(self._asked_for, ignore_errors=True)
+                    _remove_made(self._asked_for)
                 if isinstance(error, UsageError):
                     raise
                 raise ExportError(
@@ -263,3 +262,11 @@ class Recorder:
     def _open_log(self, folder: Path) -> None:
         with self._log_lock, self._guarded("log.txt"):
             self._log.open(folder / "log.txt")
+
+
+def _remove_made(folder: Path) -> None:
+    """Remove a folder that holds nothing but what was just begun in it; one that holds anything else stays."""
+    with contextlib.suppress(OSError):
+        for name in (".lock", "config.json"):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()

@@ -352,9 +352,12 @@ class Session(State):
                     self.settings = initial(self.config.to_dict())
                     self.begin()
                 continue
+            self.plan()
+            if self.step > self.last_step:
+                done = f"that run has done {self.step:,} steps already"
+                raise UsageError(f"--resume {self.config.resume}: {done}; ask for no fewer --epochs or --max-steps")
             store.restore(kept)
             self.unsaved = False
-            self.plan()
             self.emit(e.Continued(self.step, self._told_config()))
             self.emit(self.planned())
             before = " (the one before is used)" if damaged else ""
