@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Programs that the tests start inherit what is ignored, and under nohup that is SIGHUP, which they then leave ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadlines and no health check by the clock: a slow machine is no failure. The same examples every time.
 settings.register_profile("bntui", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
