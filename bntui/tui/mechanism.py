@@ -20,7 +20,7 @@ MECHANISM_TITLES = {
     "covariate-shift": "covariate shift |G − G'|, layer {}",
     "loss-range": "loss, ½ to 4 lr along gradient",
     "smoothness": "effective β along gradient",
-    "gap": "train/eval gap: loss by",
+    "gap": "train/eval gap, loss",
 }
 STATISTICS = {"batch": "batch", "running": "running", "precise": "re-estimated"}
 
