@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from bntui.config import RunConfig
-from bntui.control import Change, Command, Stop
+from bntui.control import Command, Stop
 from bntui.errors import UsageError
-from bntui.settings import command, schedule
+from bntui.settings import recorded, schedule
 
 SIZE_LIMIT = 64 << 20
 """Bytes a results file may have."""
@@ -92,12 +92,7 @@ def _command(row: dict[str, Any]) -> Command | None:
     action = row["action"]
     if action in _WITHOUT_EFFECT:
         return None
-    if action == "stop":
-        return Stop()
-    found, to = command(action, row["to"]), row["to"]
-    if isinstance(found, Change) and any(isinstance(to, kind) != isinstance(found.value, kind) for kind in (str, bool)):
-        raise ValueError
-    return found
+    return Stop() if action == "stop" else recorded(action, row["to"])
 
 
 def scheduled(config: RunConfig) -> list[tuple[int, Command]]:

@@ -52,6 +52,22 @@ def command(action: str, value: object) -> Command:
     raise ValueError(f"one of {', '.join(NUMERIC_ACTIONS)}")
 
 
+def recorded(action: str, value: object) -> Command:
+    """Return the command of an intervention as a run recorded it: its value has the setting's own type.
+
+    Raises
+    ------
+    ValueError
+        As for `command`, and for a value of another type.
+    """
+    found = command(action, value)
+    if isinstance(found, Change) and any(
+        isinstance(value, kind) != isinstance(found.value, kind) for kind in (str, bool)
+    ):
+        raise ValueError("a value of its own type")
+    return found
+
+
 def schedule(text: str) -> list[tuple[int, Command]]:
     """Return what the value of `--intervene` says: after how many steps which command. Raises ValueError."""
     planned = []

@@ -87,7 +87,7 @@ def _percentile(reads: Sequence[FlowRead], arm: str, layer: int, unit: int | Non
 
 
 def flow_summary(history: History, look: Look, width: int) -> Text:
-    """Write for each arm the ratio of its gradients and the units that do nothing, in two lines."""
+    """Write for each arm the ratio of its gradients and the units that do nothing, and what it took to read them."""
     text = Text(no_wrap=True, overflow="crop")
     reads = _reads(history)
     if not reads:
