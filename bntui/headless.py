@@ -16,9 +16,11 @@ from bntui.errors import Interrupted
 from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
 from bntui.history import History
 from bntui.replay import scheduled
-from bntui.signals import handling
+from bntui.signals import handling, interruptible
 from bntui.sinks.folder import notice_of_interrupted
 from bntui.sinks.recorder import Recorder
+from bntui.stdout import give_up
+from bntui.training import import_run
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -45,7 +47,7 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
     recorder = recorder or Recorder(config, History())
     history = recorder.history
 
-    def stop() -> None:
+    def stop(_: int) -> None:
         control.send(Stop())
         if history.started is None:
             raise Interrupted
@@ -62,8 +64,7 @@ def run_headless(config: RunConfig, recorder: Recorder | None = None, *, lines: 
         try:
             # Torch takes seconds to import: only now, when all that could be wrong without it has been looked at.
             screen.show(Loading("loading torch"))
-            from bntui.training.session import run
-
+            run = interruptible(import_run)
             run(config, emit, control, store)
         except Interrupted:
             screen.error("stopped before training began: there is nothing to save")
@@ -139,14 +140,14 @@ class Screen:
             history = self._recorder.history
             text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
             means = (sum(values) / len(values) for values in (event.bn, event.plain))
-            self._progress(text, event.step, self._total, "steps", *means)
+            self._progress(text, event.step, history.total_steps, "steps", *means)
         elif isinstance(event, EpochEnded):
             self._epoch("train", event, event.train)
             self._epoch("validation", event, event.validation)
         elif isinstance(event, Alert):
             self.error(f"step {event.step:,}: {event.message}", "alert")
         elif isinstance(event, Finished) and event.status == "interrupted":
-            self.line(f"stopped after step {event.step:,} of {self._total:,}")
+            self.line(f"stopped after step {event.step:,} of {self._recorder.history.total_steps:,}")
         if self._recorder.problem != self._problem:
             self._problem = self._recorder.problem
             if self._problem:
@@ -194,11 +195,9 @@ class Screen:
             # Whoever read the lines is gone (`| head`); the run and its results go on.
             self._lines = None
             if to is sys.stdout:
-                # Python flushes stdout once more at exit and would fail there.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                give_up(sys.stdout)
 
     def _started(self, event: Started) -> None:
-        self._total = event.total_steps
         names = norm_names(event.config)
         data, environment = event.dataset, event.environment
         self.line(

@@ -1,4 +1,7 @@
-"""What the signals that end a program mean to a run: stop and save, at once, or go on without a terminal."""
+"""What the signals that end a program mean to a run: stop and save, at once, or go on without a terminal.
+
+Only what starts quickly is imported here: signals are taken before anything else is.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,59 @@ import os
 import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
 
-from bntui.config import RunConfig
+if TYPE_CHECKING:
+    from bntui.config import RunConfig
+
+Handler = Callable[[int, FrameType | None], None]
+T = TypeVar("T")
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOTHING_LOST = b"bntui: stopped: no training was under way, so there is nothing to save\n"
+
+
+def leave_when_stopped() -> None:
+    """Have the process end at a signal, with a line that says so, as long as no run takes the signals itself."""
+    for number in _ENDING:
+        # One that is ignored already, as `nohup` has it of SIGHUP, stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """Say that nothing is lost and end: by system calls alone, whatever the interpreter was doing."""
+    with contextlib.suppress(OSError):
+        os.write(2, _NOTHING_LOST)
+    os._exit(128 + number)
+
+
+def interruptible(work: Callable[[], T]) -> T:
+    """Return what `work` returns, or raise what it raises; a signal's handler never runs inside of it.
+
+    Handlers run in the main thread. What one raises within the import of torch can end the process or leave half a
+    module behind, so the work is done in a thread of its own, and only the waiting for it is interrupted.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def do() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    worker = threading.Thread(target=do, name="bntui-import", daemon=True)
+    worker.start()
+    worker.join()
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def stopping(config: RunConfig) -> list[signal.Signals]:
@@ -42,29 +94,50 @@ def _was_terminal(descriptor: int) -> bool:
 
 
 @contextlib.contextmanager
-def handling(config: RunConfig, stop: Callable[[], None]) -> Iterator[list[int]]:
-    """Call `stop` at the first signal to stop, and end the process at the second; yield the list of those caught.
+def handling(
+    config: RunConfig,
+    stop: Callable[[int], None],
+    again: Callable[[int], None] | None = None,
+    hangup: Callable[[], None] = let_go_of_the_terminal,
+) -> Iterator[list[int]]:
+    """Hand the signals that stop a run to functions of their number; yield the list of those that were caught.
 
-    With `--on-hangup continue` a lost terminal is let go of.
+    Parameters
+    ----------
+    config
+        Says which signals stop the run.
+    stop
+        Called at the first of them.
+    again
+        Called at every further one; by default the process ends at once.
+    hangup
+        Called where `--on-hangup continue` holds and the terminal is lost; by default it is let go of.
     """
     caught: list[int] = []
 
-    def stop_or_end(number: int, _: FrameType | None) -> None:
-        if caught:
-            with contextlib.suppress(OSError):
-                if sys.stderr.isatty():  # the bar has hidden the cursor
-                    os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+    def handle(number: int, _: FrameType | None) -> None:
         caught.append(number)
-        stop()
+        if len(caught) == 1:
+            stop(number)
+        else:
+            (again or _end)(number)
 
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = dict.fromkeys(stopping(config), stop_or_end)
+    handlers: dict[int, Handler] = dict.fromkeys(stopping(config), handle)
     if config.on_hangup == "continue" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        handlers[signal.SIGHUP] = lambda *_: let_go_of_the_terminal()
+        handlers[signal.SIGHUP] = lambda *_: hangup()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield caught
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Who was asked to stop has said so by now: a further signal ends it without another word.
+            signal.signal(number, signal.SIG_DFL if caught and handler is _leave else handler)
+
+
+def _end(number: int) -> None:
+    """End the process at once, by the signal."""
+    with contextlib.suppress(OSError):
+        if sys.stderr.isatty():  # the bar has hidden the cursor
+            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

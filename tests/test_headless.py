@@ -163,6 +163,74 @@ def test_a_signal_stops_saves_and_exports(tmp_path: Path, number: signal.Signals
     assert read(tmp_path / "same")["state_sha256"] == exported["state_sha256"]
 
 
+def test_the_end_and_the_bar_count_the_steps_that_are_planned_now(tmp_path: Path) -> None:
+    """31 steps of 32 samples, of which after the fifth 13 of 64 are left; it stops after the tenth."""
+    bntui(*SMALL, "--epochs", "1", "--export", str(tmp_path / "plain"), check=True)
+    edited = read(tmp_path / "plain")
+    edited["interventions"] = [
+        {"step": 5, "epoch": 1, "action": "batch_size", "from": 32, "to": 64},
+        {"step": 10, "epoch": 1, "action": "stop", "from": None, "to": None},
+    ]
+    (tmp_path / "edited").write_text(json.dumps(edited))
+    arguments = [*SMALL, "--epochs", "1", "--replay-interventions", str(tmp_path / "edited")]
+    assert "stopped after step 10 of 18\n" in bntui(*arguments, check=True).stdout
+    child = pexpect.spawn(sys.executable, ["-m", "bntui", *arguments], encoding="utf-8", timeout=60)
+    child.expect(pexpect.EOF)
+    child.close()
+    assert re.search(r"\b\d+/18 steps", child.before)
+    assert not re.search(r"\b(?:[6-9]|10)/31 steps", child.before)
+
+
+def test_an_error_of_the_system_is_no_failed_write_and_what_was_trained_is_saved(tmp_path: Path) -> None:
+    """As where a library that torch loads late is missing."""
+    code = (
+        "import sys\n"
+        "from bntui.training import step\n"
+        "train, steps = step.Trainer.step, []\n"
+        "def fail(self, x, y):\n"
+        "    steps.append(1)\n"
+        "    if len(steps) > 7: raise OSError('libcudnn.so.9: cannot open shared object file')\n"
+        "    return train(self, x, y)\n"
+        "step.Trainer.step = fail\n"
+        "from bntui.cli import main\n"
+        f"sys.exit(main({[*SMALL, '--quiet', '--export', str(tmp_path / 'out')]!r}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"bntui: error: unexpected OSError: libcudnn.so.9: cannot open.*\n", done.stderr)
+    assert (read(tmp_path / "out")["status"], read(tmp_path / "out")["summary"]["steps"]) == ("failed", 7)
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        ("sys.modules['platformdirs'] = None", "the Python package platformdirs is not installed.*pip install"),
+        ("sys.modules['torch'] = None", "the Python package torch is not installed.*pip install torch"),
+        (
+            "import types; sys.meta_path.insert(0, types.SimpleNamespace(find_spec=lambda name, *_: "
+            "(_ for _ in ()).throw(OSError('libtorch.so is missing')) if name == 'torch' else None))",
+            r"torch can't be imported \(libtorch.so is missing\); install a torch that fits",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_or_broken_is_named(broken: str, says: str) -> None:
+    code = f"import sys\n{broken}\nfrom bntui.cli import main\nsys.exit(main({SMALL!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(f"bntui: error: {says}.*\n", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["explain"], ["experiment", "--list"], ["--preset", "list"], ["--help"]])
+def test_a_reader_that_goes_away_ends_an_answer_without_a_word(arguments: list[str]) -> None:
+    source, sink = os.pipe()
+    os.close(source)
+    try:
+        done = subprocess.run([*BNTUI, *arguments], stdout=sink, stderr=subprocess.PIPE, text=True, timeout=60)
+    finally:
+        os.close(sink)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
 def test_a_signal_while_digits_are_generated_says_that_there_is_nothing_to_save(tmp_path: Path) -> None:
     arguments = ["--headless", "--data", "synthetic", "--train-samples", "3000000", "--export", str(tmp_path / "out")]
     child = pexpect.spawn(sys.executable, ["-m", "bntui", *arguments], encoding="utf-8", timeout=120)
@@ -241,7 +309,7 @@ def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
         "import time\n"
         "from bntui.config import RunConfig\n"
         "from bntui.signals import handling\n"
-        "with handling(RunConfig(), lambda: None) as caught:\n"
+        "with handling(RunConfig(), lambda _: None) as caught:\n"
         "    print('training', flush=True)\n"
         "    while not caught: time.sleep(0.01)\n"
         "    print('stopping', flush=True)\n"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -24,7 +22,6 @@ from textual.screen import Screen
 from bntui import events as e
 from bntui.config import RunConfig
 from bntui.plain import plain_text
-from bntui.signals import stopping
 from bntui.tui import status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import ChartView
@@ -86,6 +83,9 @@ class BntuiApp(CommandApp):
         self._header, self._state, self._tiny = (Picture(id=name) for name in ("header", "state", "tiny"))
         self._views = Views(self.history)
         self._hints = status.Hints()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped_by = 0
+        """Signal that came before the app could act on it."""
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
@@ -99,12 +99,7 @@ class BntuiApp(CommandApp):
 
     def on_mount(self) -> None:
         """Start the clock, and the run once the first screen has been painted."""
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as in tests
-            for number in stopping(self._config):
-                loop.add_signal_handler(number, self._stop_and_leave, 128 + number)
-            if self._config.on_hangup == "continue":
-                loop.add_signal_handler(signal.SIGHUP, self._leave_alone)
+        self._loop = asyncio.get_running_loop()
         self.screen.set_class(self.look.ascii_only, "ascii")
         if self.look.ascii_only:
             self._views.use_ascii()
@@ -114,7 +109,35 @@ class BntuiApp(CommandApp):
         self.set_interval(TICK_SECONDS, self.tick)
         # What a person waits for is shown when it happens, not at the next tick.
         self.source.wake = lambda: self.call_later(self._wake)
-        self.call_after_refresh(self.source.start)
+        if self._stopped_by:
+            self._stop_and_leave(128 + self._stopped_by)
+        else:
+            self.call_after_refresh(self.source.start)
+
+    # What a handler of a signal calls, at any moment
+
+    def take_signal(self, number: int) -> None:
+        """Stop, save and leave, as soon as may be; if that was asked for before, at once."""
+        if self._loop is None:
+            self._stopped_by = number
+        elif not self._call_soon(self._stop_and_leave, 128 + number):
+            # The screen is gone already, and what is left is waited for.
+            self.at_once = True
+
+    def take_hangup(self) -> None:
+        """Leave the run to itself."""
+        if self._loop is not None:
+            self._call_soon(self._leave_alone)
+
+    def _call_soon(self, function: Callable[..., None], *arguments: object) -> bool:
+        """Have the event loop call a function; return whether there is one."""
+        assert self._loop is not None
+        try:
+            # It waits for the terminal and would not look at its list before a key is pressed.
+            self._loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:  # it is closed
+            return False
+        return True
 
     def on_unmount(self) -> None:
         """Stop what runs beside the app."""

@@ -65,6 +65,8 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     if code is None:
         raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))
     with contextlib.suppress(OSError):  # the terminal may be gone
+        if live.recorder.history.started is None:
+            print("bntui: stopped before training began: there is nothing to save", file=sys.stderr)
         _say_goodbye(live)
         sys.stderr.flush()
     return code
@@ -122,15 +124,16 @@ def _show(
         os.environ.pop(name, None)
     with Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture:
         app = BntuiApp(source, look, keys, lines, capture, config)
-        code = app.run()
+        with handling(config, app.take_signal, app.take_signal, app.take_hangup):
+            code = app.run()
+            if not app.left_alone and not app.at_once:
+                source.stop()
+                source.join(unless=lambda: app.at_once)
         if app.left_alone:
             let_go_of_the_terminal()
-            with handling(config, source.stop) as caught:
+            with handling(config, lambda _: source.stop()) as caught:
                 source.join()
             code = 128 + caught[0] if caught else 0
-        elif not app.at_once:
-            source.stop()
-            source.join()
     return None if app.return_code and code is None else code or 0
 
 

@@ -11,11 +11,15 @@ from typing import Any
 from bntui.config import RunConfig
 from bntui.control import Control, Stop
 from bntui.errors import Interrupted
-from bntui.events import Emit, Event, Finished, Intervened, Loading, Notice, Paused, Resumed
+from bntui.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
 from bntui.history import History
 from bntui.replay import scheduled
 from bntui.sinks.folder import notice_of_interrupted
 from bntui.sinks.recorder import Recorder
+from bntui.training import import_run
+
+JOIN_SECONDS = 0.05
+"""How often who waits for the end of a run looks whether to wait on."""
 
 
 class LiveRun:
@@ -41,6 +45,8 @@ class LiveRun:
         """Why the results of a run that failed could not be written, and where they lie instead."""
         self.wake: Callable[[], object] = lambda: None
         """Called from the worker when something has happened that a person waits for."""
+        self._imported = False
+        """Whether the worker has imported torch; if it was told to stop before, it ends there."""
         self._events: deque[Event] = deque()
         if notice := notice_of_interrupted(config):
             self._events.append(Notice(notice))
@@ -60,8 +66,11 @@ class LiveRun:
 
     @property
     def running(self) -> bool:
-        """Whether the worker still trains or writes."""
-        return self._thread.is_alive()
+        """Whether the worker still trains or writes.
+
+        One that was told to stop while it imports torch will do neither, and needs not be waited for.
+        """
+        return self._thread.is_alive() and (self._imported or not self.control.stopping)
 
     @property
     def problem(self) -> str:
@@ -72,14 +81,17 @@ class LiveRun:
         """Ask for the end of the run; the results are written unless they are to be discarded."""
         self.control.send(Stop())
 
-    def join(self) -> None:
-        """Wait for the end of the worker."""
-        if self._thread.ident is not None:
-            self._thread.join()
+    def join(self, unless: Callable[[], bool] = lambda: False) -> None:
+        """Wait until it no longer runs, or something else is the case."""
+        while self.running and not unless():
+            self._thread.join(JOIN_SECONDS)
 
     def _work(self) -> None:
         try:
-            run = _import_trainer()
+            run = _import_run()
+            self._imported = True
+            if self.control.stopping:
+                return
             run(self.config, self._take, self.control, self)
         except Interrupted:
             return
@@ -106,15 +118,14 @@ class LiveRun:
             self.wake()
 
 
-def _import_trainer() -> Callable[[RunConfig, Emit, Control, LiveRun], Finished]:
+def _import_run() -> Callable[..., Finished]:
     """Import torch, and take all that stays out of the garbage collector's sight.
 
     It would walk over half a million objects again and again, and the app would stand still for a tenth of a second.
     """
     gc.disable()
     try:
-        from bntui.training.session import run
+        return import_run()
     finally:
         gc.freeze()
         gc.enable()
-    return run

@@ -75,7 +75,7 @@ class Playback:
     def stop(self) -> None:
         """Nothing to stop."""
 
-    def join(self) -> None:
+    def join(self, unless: Callable[[], bool] = lambda: False) -> None:
         """Nothing to wait for."""
 
     def poll(self) -> list[Event]:
