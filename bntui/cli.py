@@ -7,23 +7,28 @@ import contextlib
 import difflib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn
 
 from bntui import __version__
 from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
-from bntui.errors import BntuiError, ExportError, UsageError
+from bntui.errors import BntuiError, ExportError, ReaderGone, UsageError
 from bntui.plain import plain_text
 from bntui.presets import PRESETS
 from bntui.resume import resumed_config
+from bntui.stdout import give_up, put
 from bntui.values import integer
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
 of memory; 5 results could not be written; 1 anything unexpected; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM
 after saving"""
+
+_PACKAGES = {"pynvml": "nvidia-ml-py"}
+"""Modules that pip knows by another name."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,9 +36,15 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         word = next((w for w in message.replace("=", " ").split() if w.startswith("--")), "")
-        close = difflib.get_close_matches(word, [s for s in self._option_string_actions if s != word], 1)
-        hint = f"did you mean {close[0]}?" if close and "unrecognized" in message else "see bntui --help"
+        # Without the dashes, which all options share and which would make any two look alike.
+        known = {flag.lstrip("-"): flag for flag in self._option_string_actions if flag != word}
+        close = difflib.get_close_matches(word.lstrip("-"), known, 1, 0.7)
+        hint = f"did you mean {known[close[0]]}?" if close and "unrecognized" in message else "see bntui --help"
         raise UsageError(f"{message if len(message) <= 200 else message[:197] + '...'}; {hint}")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print the help or the version; argparse itself says nothing if that fails."""
+        put(message, end="")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,7 +120,7 @@ def _count(flag: str, text: str, most: int) -> int:
 
 def _list_presets(names: Iterable[str]) -> int:
     for name in names:
-        print(f"{name:<30} {PRESETS[name][0]}", flush=True)
+        put(f"{name:<30} {PRESETS[name][0]}")
     return 0
 
 
@@ -156,17 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _make_streams_safe()
     try:
         words = list(sys.argv[1:] if arguments is None else arguments)
-        try:
-            if words[:1] == ["explain"]:
-                return _explain(words[1:])
-            if words[:1] == ["experiment"]:
-                return _experiment(words[1:])
-            replay = words[:1] == ["replay"]
-            given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
-        except SystemExit:
-            # After --help or --version: what they printed may still fail to be written.
-            sys.stdout.flush()
-            raise
+        if words[:1] == ["explain"]:
+            return _explain(words[1:])
+        if words[:1] == ["experiment"]:
+            return _experiment(words[1:])
+        replay = words[:1] == ["replay"]
+        given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
         options, keys = ({}, {}) if given["config"] is None else read_config_file(given["config"])
         given = {**options, **given}
         del given["config"]
@@ -190,10 +196,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BntuiError as error:
         code = error.exit_code
         message = str(error)
-    except OSError as error:
-        code = ExportError.exit_code
-        message = f"stdout can't be written ({error.strerror or error})"
-        _give_up(sys.stdout)
+    except ReaderGone:
+        return 128 + signal.SIGPIPE
+    except ModuleNotFoundError as error:
+        code = 1
+        package = _PACKAGES.get(str(error.name).partition(".")[0], str(error.name).partition(".")[0])
+        message = f"the Python package {package} is not installed, and bntui needs it; run pip install {package}"
     except Exception as error:
         code = 1
         message = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
@@ -204,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"bntui: error: {message if len(message) <= 600 else message[:597] + '...'}", file=sys.stderr, flush=True)
     except OSError:
-        _give_up(sys.stderr)
+        give_up(sys.stderr)
     return code
 
 
@@ -231,8 +239,3 @@ def _make_streams_safe() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (it stays open as long as the process)
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _give_up(stream: TextIO) -> None:
-    """Point a stream that can't be written to nothing: Python would fail to flush it once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

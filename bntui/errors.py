@@ -33,6 +33,10 @@ class ExportError(BntuiError):
     exit_code = 5
 
 
+class ReaderGone(Exception):
+    """Whoever read stdout has left: no error, but there is nobody to print the rest for."""
+
+
 class Interrupted(BaseException):
     """A stop was asked for before training began, so there is nothing to save.
 

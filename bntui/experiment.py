@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import statistics
 import sys
@@ -21,6 +22,7 @@ from bntui.headless import run_headless
 from bntui.history import History
 from bntui.presets import VARIANTS
 from bntui.sinks.recorder import Recorder
+from bntui.stdout import put
 
 
 def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
@@ -82,11 +84,15 @@ def show(name: str, claims: Sequence[Claim], seeds: Sequence[Runs]) -> None:
         verdict = "holds" if claim.holds(median) else "does not hold"
         if not comparable:
             verdict = f"not comparable: {claim.data}"
-        spread = f"{_write(min(values))} to {_write(max(values))}"
+        numbers = [value for value in values if not math.isnan(value)]
+        spread = f"{_write(min(numbers))} to {_write(max(numbers))}" if numbers else "nan"
+        spread += f", {len(values) - len(numbers)} without a number" if 0 < len(numbers) < len(values) else ""
         published = "" if claim.published is None else f"{claim.published:.3f}"
         table.add_row(claim.what, published, _write(median), spread, f"{claim.relation} {claim.limit:g}", verdict)
-    Console(file=sys.stdout, width=140, highlight=False, markup=False, emoji=False).print(table)
-    sys.stdout.flush()
+    console = Console(file=io.StringIO(), width=140, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    put(captured.get(), end="")
 
 
 def _write(value: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from bntui.errors import UsageError
 from bntui.plain import to_ascii
+from bntui.stdout import put
 from bntui.transform import Array, Backward, BatchNorm, Forward, backward, forward, track
 
 EXAMPLE = np.arange(1.0, 13.0).reshape(4, 3)
@@ -33,8 +34,7 @@ def run_explain(data_file: str | None, layers: int, eps: float, momentum: float)
     x = EXAMPLE if data_file is None else read_batch(data_file)
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
     for line in explain(x, layers, eps, momentum):
-        print(line if unicode else to_ascii(line.replace("·", "*")))
-    sys.stdout.flush()
+        put(line if unicode else to_ascii(line.replace("·", "*")))
     return 0
 
 

@@ -293,6 +293,8 @@ OPTIONS: list[tuple[list[str], list[str]]] = [
     (["--epoch", "1"], ["--epoch"]),
     (["--learning-rate", "0.1"], ["--learning-rate"]),
     (["--no-such-option"], ["--no-such-option", "--help"]),
+    (["--nosuch"], ["--nosuch", "see bntui --help"]),
+    (["--ephocs", "3"], ["--ephocs", "did you mean --epochs?"]),
     (["-x"], ["-x"]),
     (["mnist"], ["mnist", "--help"]),
     (["--quiet", "--epochs", "0"], ["--epochs"]),
@@ -1095,7 +1097,7 @@ def test_run_without_a_stderr(box: Box) -> None:
     assert results_in(box.work / "run")["epochs"]
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["--preset", "list"]], ids=_name)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["--preset", "list"], ["explain"]], ids=_name)
 def test_answer_to_a_full_stdout(box: Box, arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         outcome = box.spawn(*arguments, stdout=full)

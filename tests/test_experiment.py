@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -194,7 +195,11 @@ def test_drift_is_in_widths_of_the_distribution() -> None:
     [
         ([0.2, 0.9, 0.4], ["0.4000", "0.2000 to 0.9000", "does not hold"]),
         ([0.2, 0.9, 0.5], ["0.5000", "0.2000 to 0.9000", "holds"]),
-        ([0.9, math.nan, 0.9], ["nan", "does not hold"]),
+        *(
+            (list(order), [" nan ", "0.2000 to 0.9000, 1 without a number", "does not hold"])
+            for order in itertools.permutations([0.9, math.nan, 0.2])
+        ),
+        ([math.nan] * 3, [" nan ", "does not hold"]),
     ],
 )
 def test_a_claim_holds_or_not_by_the_median(

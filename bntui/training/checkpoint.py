@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from bntui.errors import UsageError
+from bntui.training import devices
 
 if TYPE_CHECKING:
     from bntui.training.session import Session
@@ -182,6 +183,8 @@ def restore(session: Session, state: dict[str, Any]) -> None:
         The data is not what that run was trained on.
     DamagedError
         The state is not one of such a run.
+    DeviceError
+        Memory ran out.
     """
     if state.get("dataset") != session.dataset.sha256:
         raise UsageError("--resume: the data is not what that run was trained on; name the same --data and --data-dir")
@@ -189,6 +192,8 @@ def restore(session: Session, state: dict[str, Any]) -> None:
         with torch.inference_mode(False), torch.no_grad():
             _restore(session, state)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError) as error:
+        if known := devices.out_of_memory(error, session.config, session.device):
+            raise known from None
         raise DamagedError(f"it does not fit that run ({type(error).__name__})") from None
 
 

@@ -95,8 +95,8 @@ class BatchNormLayer(NormLayer[SwitchableBatchNorm1d]):
 
     @property
     def momentum(self) -> float:
-        """Share of the newest batch in the running statistics."""
-        return 1 / self.tracked if self.module.momentum is None else self.module.momentum
+        """Share of the newest batch in the running statistics; of an average, 1 before there was any."""
+        return 1 / max(1, self.tracked) if self.module.momentum is None else self.module.momentum
 
     def propagate(self, d: Tensor) -> Tensor:
         """As `NormLayer.propagate`."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bntui.config import RunConfig
 from bntui.control import Control
-from bntui.events import BatchNormRead, Emit, FlowRead
+from bntui.events import BatchNormRead, Emit, FlowRead, Notice
 from bntui.training import probes
 from bntui.training.data import Samples
 from bntui.training.mechanism import Mechanism
@@ -29,7 +29,9 @@ class Observer:
         self._trainer, self._train = trainer, train
         self._live: frozenset[str] = frozenset()
         self._next = time.perf_counter()
-        self._flow = self._explain = self._last = self._exported = self._given_up = False
+        self._flow = self._explain = self._last = self._exported = False
+        self._failures: set[str] = set()
+        """What has been said of readings that failed."""
         self._probes: Mechanism | None = None
 
     def before(self, x: Tensor, y: Tensor, step: int, last: bool, now: bool) -> bool:
@@ -46,8 +48,13 @@ class Observer:
         now
             Whether who watches is to see this very step.
         """
-        if self._given_up:
+        try:
+            return self._prepare(x, y, step, last, now)
+        except Exception as error:
+            self.fail(error)
             return False
+
+    def _prepare(self, x: Tensor, y: Tensor, step: int, last: bool, now: bool) -> bool:
         if now or time.perf_counter() >= self._next:
             self._next = time.perf_counter() + WATCH_SECONDS
             self._live = self._control.watching
@@ -90,12 +97,22 @@ class Observer:
         self._flow, self._explain, self._probes, self._live = False, False, None, frozenset()
         return flow
 
-    def give_up(self) -> None:
-        """Look no more within steps."""
-        self._given_up = True
+    def fail(self, error: Exception) -> None:
+        """Say, once, that a reading failed, and be ready for the next: who looks must not stop what is looked at."""
         self._trainer.look(False)
+        self._flow, self._explain, self._probes, self._live = False, False, None, frozenset()
+        told = f"looking into the layers failed ({type(error).__name__}: {error})"
+        if told not in self._failures:
+            self._failures.add(told)
+            self._emit(Notice(f"{told}; training goes on, and the next reading is tried"))
 
     def read_norms(self, epoch: int, step: int, live: bool) -> None:
         """Emit the state of the normalizations."""
-        if self._trainer.norm_layers:
-            self._emit(BatchNormRead(epoch, step, probes.read_norms(self._trainer.norm_layers), live))
+        if not self._trainer.norm_layers:
+            return
+        try:
+            read = probes.read_norms(self._trainer.norm_layers)
+        except Exception as error:
+            self.fail(error)
+        else:
+            self._emit(BatchNormRead(epoch, step, read, live))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -60,9 +61,17 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control, store: Store | None
         A stop was asked for before the first step.
     """
     device = devices.choose_device(config.device)
+    threads_before = torch.get_num_threads()
+    threads = devices.choose_threads(config)
+    torch.set_num_threads(threads)
     try:
-        threads = devices.choose_threads(config)
-        torch.set_num_threads(threads)
+        return _run(replace(config, threads=threads), device, emit, control, store)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def _run(config: RunConfig, device: torch.device, emit: e.Emit, control: c.Control, store: Store | None) -> e.Finished:
+    try:
 
         def report(what: str, done: int, total: int, unit: str) -> None:
             if control.stopping:
@@ -70,21 +79,25 @@ def run(config: RunConfig, emit: e.Emit, control: c.Control, store: Store | None
             emit(e.Loading(what, done, total, unit))
 
         dataset = data.load(config, device, report, lambda message: emit(e.Notice(message)))
-        config = replace(config, data=dataset.name, device=str(device), threads=threads)
+        config = replace(config, data=dataset.name, device=str(device))
         with torch.inference_mode(False):
             session = Session(config, dataset, device, emit, control, store)
+        if control.stopping:
+            raise Interrupted
+        if config.resume is None or store is None:
+            emit(session.started())
+            session.open()
+        else:
+            session.resume(store)
     except (RuntimeError, MemoryError) as error:
         raise devices.out_of_memory(error, config, device) or error from None
-    if config.resume is None or store is None:
-        emit(session.started())
-        session.open()
-    else:
-        session.resume(store)
     try:
         with torch.inference_mode():
             status = session.train()
     except Exception as error:
         known = devices.out_of_memory(error, config, device) or error
+        with contextlib.suppress(Exception):  # what was trained until then, if the device still tells it
+            session.flush()
         emit(e.Finished("failed", session.step, {}, session.wall_seconds(), f"{type(known).__name__}: {known}"))
         raise known from None
     finished = e.Finished(status, session.step, session.hashes(), session.wall_seconds())
@@ -164,7 +177,7 @@ class Session(State):
                 self._save()
                 return "completed"
             except _Stop:
-                self._flush()
+                self.flush()
                 return "interrupted"
             except _Restart:
                 self._restart()
@@ -176,7 +189,7 @@ class Session(State):
         order = self.order.next_epoch(len(self.dataset.train))
         while self.step < min(self.epoch_end, self.last_step):
             self._train_on(order[self.position :])
-        self._flush()
+        self.flush()
         self.watch.stop()
         self._evaluate(self.watch.seconds() - self.epoch_seconds)
         if self.step == self.epoch_end:
@@ -202,7 +215,7 @@ class Session(State):
                 self._observe()
             self.unsaved = True
             if self.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
-                self._flush()
+                self.flush()
                 self._save_if_due(SAVE_SECONDS)
             if last:
                 return
@@ -211,9 +224,7 @@ class Session(State):
         try:
             flow = self.observer.after(self.epoch, self.step, float(self.settings["learning_rate"]))
         except Exception as error:
-            # Whoever looks must not stop what is looked at.
-            self.observer.give_up()
-            self.emit(e.Notice(f"looking into the layers failed ({type(error).__name__}: {error}); training goes on"))
+            self.observer.fail(error)
             return
         if flow is not None:
             self.alarms.flow(flow)
@@ -235,7 +246,7 @@ class Session(State):
         self.evaluated = self.step
         self.unsaved = True
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Read the losses since the last time from the device and emit them."""
         self.emitted = time.perf_counter()
         if not self.losses:
@@ -259,7 +270,7 @@ class Session(State):
             if command is None and self.paused:
                 if not waiting:
                     waiting = True
-                    self._flush()
+                    self.flush()
                     self.watch.stop()
                     self.emit(e.Paused(self.step))
                 self._save_if_due(0.0)
@@ -285,7 +296,9 @@ class Session(State):
                 if not on:
                     self.emit(e.Resumed(self.step))
         elif isinstance(command, c.ScaleLearningRate):
-            self._change("learning_rate", float(self.settings["learning_rate"]) * command.factor)
+            # In twelve digits, so that up and down again is where it was.
+            scaled = float(self.settings["learning_rate"]) * command.factor
+            self._change("learning_rate", float(f"{scaled:.12g}"))
         elif isinstance(command, c.Change):
             now = self.settings[command.setting]
             self._change(command.setting, not now if command.value is None else command.value)
@@ -307,7 +320,7 @@ class Session(State):
 
     def _stop(self) -> NoReturn:
         """End the run here; what is recorded of that is no part of the checkpoint, from which it would go on."""
-        self._flush()
+        self.flush()
         # A stop that was planned must be known as obeyed, or the run that goes on would stop again.
         self.unsaved = True
         self._save()
@@ -369,7 +382,7 @@ class Session(State):
         return {**self.config.to_dict(), "command": self.config.to_command()}
 
     def _hash(self) -> None:
-        self._flush()
+        self.flush()
         self.emit(e.Hashed(self.step, self.hashes(), self.wall_seconds()))
 
     def _change(self, name: str, value: Scalar) -> None:
@@ -398,7 +411,7 @@ class Session(State):
         return not missing
 
     def _intervene(self, action: str, before: e.Scalar, after: e.Scalar) -> None:
-        self._flush()
+        self.flush()
         self.emit(e.Intervened(self.step, self.epoch, action, before, after))
         self.unsaved = True
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bntui import control as c
 from bntui import events as e
 from bntui.config import RunConfig
-from bntui.errors import UsageError
+from bntui.errors import DeviceError, UsageError
 from bntui.settings import NUMERIC_ACTIONS
 from bntui.settings import command as command_of
 from bntui.training import checkpoint, evaluation, session
@@ -335,6 +335,21 @@ def test_tensors_of_other_shapes_are_damaged() -> None:
         damage(state)
         with pytest.raises(UsageError, match="does not fit that run"):
             resume(config, [], Store([repack(state)]))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA error: out of memory")])
+def test_memory_that_runs_out_while_it_is_restored_is_not_taken_for_damage(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small()
+    store = Store([repack(state_of(config))])
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", fail)
+    with pytest.raises(DeviceError, match="out of memory on cpu; try --batch-size"):
+        resume(config, [], store)
 
 
 def test_after_a_state_that_does_not_fit_the_one_before_goes_on_as_if_it_had_never_been_looked_at() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import queue
+import random
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ from bntui.alerts import gradient_ratio
 from bntui.config import RunConfig, build_config
 from bntui.errors import DeviceError, Interrupted
 from bntui.settings import command as command_of
-from bntui.training import evaluation, mechanism, session
+from bntui.training import evaluation, mechanism, observer, session, state
 from bntui.training.data import Samples, load
 from bntui.training.evaluation import evaluate
 from bntui.training.models import build_pair
@@ -408,13 +410,71 @@ def test_a_batch_that_is_made_small_is_told_of_once() -> None:
     ]
 
 
-def test_a_probe_that_fails_is_told_of_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["landscape", "Mechanism"])
+def test_a_probe_that_fails_is_told_of_once_tried_again_and_stops_nothing(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[int] = []
+
+    def fail(*_: Any) -> Any:
+        tries.append(1)
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(mechanism if where == "landscape" else observer, where, fail)
+    events = run(small(probe="landscape", probe_every=7))
+    assert [notice.message for notice in only(events, e.Notice)] == [
+        "looking into the layers failed (RuntimeError: no such luck); training goes on, and the next reading is tried"
+    ]
+    assert len(tries) == 60 // 7
+    # One that fails takes those of the same step with it, but none of a later one.
+    assert [reading.step for reading in only(events, e.FlowRead)] == [20, 40, 60]
+    assert numbers(events) == numbers(run(small()))
+
+
+def test_a_reading_at_the_end_of_an_epoch_that_fails_does_not_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> Any:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(mechanism, "landscape", fail)
-    events = run(small(probe="landscape", probe_every=7))
-    assert [notice.message for notice in only(events, e.Notice)] == [
-        "looking into the layers failed (RuntimeError: no such luck); training goes on"
-    ]
-    assert numbers(events) == numbers(run(small()))
+    monkeypatch.setattr(observer.probes, "read_norms", fail)
+    events = run(small())
+    assert only(events, e.Finished)[0].status == "completed"
+    assert len(only(events, e.Notice)) == 1
+
+
+def test_an_average_that_was_frozen_before_it_had_a_batch_can_be_looked_at() -> None:
+    """Nothing was tracked yet, so the share of the newest batch in it is no number that could be divided by."""
+    events = run(small(bn_momentum="cumulative"), [(0, c.Change("freeze", True)), (25, c.Change("freeze", False))])
+    assert not only(events, e.Notice)
+    assert [reading.momentum for reading in only(events, e.Explained)] == pytest.approx([1, 1 / 15, 1 / 35])
+
+
+def test_a_learning_rate_that_went_up_and_down_is_what_it_was() -> None:
+    up, down = (c.ScaleLearningRate(factor) for factor in (1.5, 2 / 3))
+    told = only(run(small(epochs=1), [(1, up), (2, up), (3, down), (4, down)]), e.Intervened)
+    assert [event.after for event in told] == [0.015, 0.0225, 0.015, 0.01]
+
+
+def test_a_run_leaves_the_process_as_it_was() -> None:
+    before = torch.get_num_threads(), torch.get_default_dtype(), torch.is_inference_mode_enabled()
+    drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+    run(small(threads=3, dropout=0.1, bn_noise=0.1, epochs=1))
+    with pytest.raises(DeviceError):
+        run(small(threads=3, device="cuda:99"))
+    assert (torch.get_num_threads(), torch.get_default_dtype(), torch.is_inference_mode_enabled()) == before
+    assert torch.equal(torch.get_rng_state(), drawn[0])
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == drawn[1:]  # type: ignore[index]
+
+
+def test_a_stop_while_the_arms_are_built_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    control = c.Control()
+    build = state.models.build_pair
+
+    def build_and_stop(*arguments: Any) -> Any:
+        control.send(c.Stop())
+        return build(*arguments)
+
+    monkeypatch.setattr(state.models, "build_pair", build_and_stop)
+    events: list[e.Event] = []
+    with pytest.raises(Interrupted):
+        session.run(small(), events.append, control)
+    assert not only(events, e.Started)
