@@ -37,6 +37,7 @@ from bntui.tui.machine import Meter
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
 from bntui.tui.views import WATCHED_BY, Views, use_ascii_scroll_bars
+from bntui.tui.words import told
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
@@ -206,7 +207,7 @@ class BntuiApp(CommandApp):
         elif isinstance(event, e.Intervened):
             self._changed = self._urgent = True
             self._waiting = ""
-            self._views.say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
+            self._views.say(self.look.text(f"step {event.step:,}: {told(self.history, event)}"))
         elif isinstance(event, e.Alert):
             self._views.say(f"step {event.step:,}: {event.message}")
         elif isinstance(event, e.Notice):

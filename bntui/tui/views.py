@@ -153,7 +153,7 @@ class Views(ContentSwitcher):
         if summary and summary.plain.count("\n") < room():
             text.append("\n\n").append_text(summary)
         if room() > 1:
-            text.append("\n\n").append_text(status.latest(self._history, min(room() - 1, LATEST_LINES)))
+            text.append("\n\n").append_text(status.latest(self._history, look, min(room() - 1, LATEST_LINES)))
         self._panel.show(text)
 
     # What is looked at

@@ -379,7 +379,7 @@ def test_captured_lines_and_interventions_are_in_the_log_without_control_charact
         await settle(pilot)
         text = screen_text(app)
         assert "a stray print" in text
-        assert "step 300: bn True -> False" in text
+        assert "step 300: BN on → off" in text
         assert "bad news" in text
 
     play(script, act)

@@ -122,7 +122,9 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("c", lambda text: all(title in text for title in titles))
 
         s.press("2", r"running mean\s+batch mean")
-        s.press("5", lambda text: "learning_rate" in text and "batch mean" not in text and "train loss" not in text)
+        s.press(
+            "5", lambda text: "learning rate 0.01" in text and "batch mean" not in text and "train loss" not in text
+        )
         s.press("1", "train loss")
         s.press("\t", r"running mean\s+batch mean")
         s.press("\t", "gradient by the weights")
@@ -149,9 +151,9 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
             s.press("\x7f" * 10 + value + "\r", shown)
         s.press("a", "AdaBN")
         s.press("a", lambda text: "AdaBN" not in text)
-        s.press("w", "precise bn")
+        s.press("w", "precise BN")
         s.press("r", "only the second arm: Without BN")
-        s.press("2", "restart arm")
+        s.press("2", "restarted Without BN")
 
         s.press("?", "pause or resume training")
         s.press(ESCAPE, lambda text: "pause or resume training" not in text)
