@@ -32,6 +32,8 @@ from bntui.events import (
 )
 from bntui.settings import Scalar, initial
 
+ENDED = ("completed", "interrupted", "failed")
+"""How a run stands that goes on no more."""
 MAX_POINTS = 2_000
 MAX_EPOCHS = 4_096
 MAX_ALERTS = 1_000

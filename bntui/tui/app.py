@@ -21,11 +21,13 @@ from textual.screen import Screen
 
 from bntui import events as e
 from bntui.config import RunConfig
+from bntui.history import History
 from bntui.plain import plain_text
 from bntui.tui import status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import ChartView
-from bntui.tui.commands import CommandApp
+from bntui.tui.commands import NOTHING_TRAINS, CommandApp
+from bntui.tui.dialog import SCROLLING
 from bntui.tui.figures import StepAxis
 from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
@@ -34,12 +36,15 @@ from bntui.tui.machine import Meter
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
 from bntui.tui.views import WATCHED_BY, Views, use_ascii_scroll_bars
+from bntui.tui.words import told
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-DURING_DIALOG = ("interrupt", "suspend_process", "repaint", "command_palette")
+DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
+TOASTS_AT_ONCE = 3
+"""Notices of one moment that are shown on top of the views; all of them are in the log."""
 
 
 class BntuiApp(CommandApp):
@@ -82,6 +87,7 @@ class BntuiApp(CommandApp):
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._header, self._state, self._tiny = (Picture(id=name) for name in ("header", "state", "tiny"))
         self._views = Views(self.history)
+        self._views.view.replay = isinstance(source, Playback)
         self._hints = status.Hints()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped_by = 0
@@ -107,12 +113,10 @@ class BntuiApp(CommandApp):
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
-        # What a person waits for is shown when it happens, not at the next tick.
-        self.source.wake = lambda: self.call_later(self._wake)
         if self._stopped_by:
             self._stop_and_leave(128 + self._stopped_by)
         else:
-            self.call_after_refresh(self.source.start)
+            self.call_after_refresh(self._start_source)
 
     # What a handler of a signal calls, at any moment
 
@@ -146,10 +150,31 @@ class BntuiApp(CommandApp):
 
     def on_key(self, event: events.Key) -> None:
         """Leave all keys to a dialog that is open, and those that scroll to the view."""
+        if len(self.screen_stack) > 1:
+            return
         if self._dialog.is_open:
             self._dialog.take(event)
-        else:
-            self._views.scroll(event.key)
+            return
+        if self._said:
+            self._said, self._changed = "", True
+        bound = self._bindings.key_to_bindings.get(event.key, ())
+        if not bound and event.key in SCROLLING:
+            self._say_if(self._views.scroll(event.key))
+        elif not bound:
+            named = event.character if event.is_printable and event.character else event.key
+            helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")
+            self._say(f"{named} does nothing here" + (f"; {helping} lists the keys" if helping else ""))
+        elif not any(self.check_action(binding.action.removeprefix("app.").partition("(")[0], ()) for binding in bound):
+            self._say(NOTHING_TRAINS)
+
+    def on_paste(self) -> None:
+        """Say that what was pasted goes nowhere, as no text is asked for."""
+        if len(self.screen_stack) == 1 and not self._dialog.is_open:
+            self._say("pasted text is not typed here")
+
+    def _say_if(self, text: str) -> None:
+        if text:
+            self._say(text)
 
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
@@ -157,24 +182,28 @@ class BntuiApp(CommandApp):
 
     def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
         """Put the inspect cursor where somebody clicked."""
-        self.action_chart("inspect", StepAxis(self.history, event.kind).step_at(event.x))
+        self._look_at_charts("inspect", StepAxis(self.history, event.kind).step_at(event.x))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
-        if self._dialog.is_open and action not in DURING_DIALOG:
+        if action in ("focus_next", "focus_previous"):
+            return False
+        if (self._dialog.is_open or len(self.screen_stack) > 1) and action not in DURING_DIALOG:
             return False
         return not isinstance(self.source, Playback) or action not in _LIVE_ACTIONS
 
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""
         for key in self._keys:
-            if self._allowed(key):
+            if self._allowed(key) and key.name != "palette":
                 yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
         other = "light" if self.look.theme == "dark" else "dark"
         yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
 
     def _allowed(self, key: Key) -> bool:
-        return not (key.live and isinstance(self.source, Playback))
+        if not key.live:
+            return True
+        return not isinstance(self.source, Playback) and (not self._ended or key.name in AT_THE_END)
 
     def _runner(self, action: str) -> Callable[[], Any]:
         async def run() -> None:
@@ -200,15 +229,22 @@ class BntuiApp(CommandApp):
             self._draw_text()
 
     def _take_in(self) -> None:
+        notices = []
         for event in self.source.poll():
             self.history.apply(event)
             self._react(event)
+            if isinstance(event, e.Notice):
+                notices.append(event.message)
+        self._tell(*notices)
         while self._lines:
             self._views.say(self._lines.popleft())
+        self._views.write_log()
         if self.source.problem != self._problem:
             self._problem = self.source.problem
             if self._problem:
                 self._tell(self._problem)
+        if self._said and time.monotonic() >= self._said_until:
+            self._said, self._changed = "", True
         if not self.source.running and self._code is not None:
             self.exit(self._code)
 
@@ -229,23 +265,48 @@ class BntuiApp(CommandApp):
         elif isinstance(event, e.Intervened):
             self._changed = self._urgent = True
             self._waiting = ""
-            self._views.say(f"step {event.step:,}: {event.action} {event.before} -> {event.after}")
+            self._views.say(self.look.text(f"step {event.step:,}: {told(self.history, event)}"))
         elif isinstance(event, e.Alert):
             self._views.say(f"step {event.step:,}: {event.message}")
         elif isinstance(event, e.Notice):
             self._waiting = ""
-            self._tell(event.message)
         elif isinstance(event, e.Restarted):
             self._seen_rate = (0, 0.0)
         elif isinstance(event, e.Finished):
+            if self._waiting and self._code is None:
+                self._say(f"{event.status} before that could be done; r runs again, q quits")
             self._waiting = ""
             self._changed = True
             self._views.say(f"{event.status} after step {event.step:,}")
+            self._ask_again()
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, *texts: str) -> None:
         """Say something in the log and, for a while, on top of any view."""
-        self._views.say(text)
-        self.notify(self.look.text(plain_text(text)), markup=False)
+        for text in texts:
+            self._views.say(text)
+        for text in texts[-TOASTS_AT_ONCE:]:
+            self.notify(self.look.text(plain_text(text)), markup=False)
+
+    def _begin_again(self) -> None:
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
+        before = self.source.before[-1:] if isinstance(self.source, LiveRun) else []
+        self._views.say("".join(["a new run begins", *(f"; the last one stays in {folder}" for folder in before)]))
+        # Everything that draws holds this one.
+        self.history.__dict__.update(History().__dict__)
+        self._problem = self._waiting = self._said = ""
+        self._rate, self._seen_rate = 0.0, (0, 0.0)
+        self._views.view.cursor = None
+        self._views.choose(self.source.control)
+        self._start_source()
+        self._redraw_charts()
+        self._draw_text()
+
+    def _start_source(self) -> None:
+        # What a person waits for is shown when it happens, not at the next tick.
+        self.source.wake = lambda: self.call_later(self._wake)
+        self.source.start()
 
     # What is on the screen
 
@@ -272,20 +333,33 @@ class BntuiApp(CommandApp):
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
         self._changed = False
+        self._show_state()
         base = self.screen_stack[0]
         width = base.size.width
         if base.has_class("tiny"):
-            self._tiny.show(Text(status.one_line(self.history)))
             return
-        waiting = self._waiting
-        if self.source.error is not None:
-            waiting = f"failed: {plain_text(str(self.source.error))}"
-        usage = None if self._meter is None else self._meter.usage
         self._header.show(status.header(self.history, self.look, width, self._rate))
-        self._state.show(status.state(self.history, self.look, waiting, width, usage))
-        self._hints.show_keys(self._keys, self._allowed, self.look, width)
+        self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
         self.source.control.watching = frozenset(WATCHED_BY[self._views.shown])
         self._views.draw_text(self.look, width)
+
+    def _show_state(self) -> None:
+        """Redraw the line that tells how the run stands, or what is said of the last key."""
+        base = self.screen_stack[0]
+        if base.has_class("tiny"):
+            self._tiny.show(Text(self._said or status.one_line(self.history)))
+            return
+        waiting = self._said or self._waiting
+        if not waiting and self.source.error is not None:
+            waiting = f"failed: {plain_text(str(self.source.error))}"
+        usage = None if self._meter is None else self._meter.usage
+        self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage))
+
+    def _hinted(self) -> Sequence[Key]:
+        """Return the keys of which the line of hints shows some: at the end of a run other ones."""
+        if not self._ended:
+            return self._keys
+        return [replace(key, hint=True, word="run again") if key.name == "restart" else key for key in self._keys]
 
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
@@ -296,7 +370,12 @@ class BntuiApp(CommandApp):
 
     def action_view(self, name: str) -> None:
         """Show a view, its charts at first as they were."""
+        if self._views.shown == name:
+            self._say("this view is shown already")
+            return
         self._views.current = name
+        if self.screen_stack[0].has_class("tiny"):
+            self._say(f"{name}: in a larger window")
         self._urgent = True
         self._draw_text()
 
@@ -317,18 +396,23 @@ class BntuiApp(CommandApp):
         self._choose(unit=by)
 
     def _choose(self, layer: int = 0, unit: int = 0) -> None:
-        self._views.choose(self.source.control, layer, unit)
+        self._say(self._views.choose(self.source.control, layer, unit))
         self._draw_text()
         self._draw_chart()
 
     def action_chart(self, name: str, *arguments: object) -> None:
-        """Look at the charts in another way: a method of `Charts`."""
-        getattr(self._views.charts, name)(*arguments)
+        """Look at the charts in another way, and say so: a method of `Charts`."""
+        self._say(self._look_at_charts(name, *arguments))
+
+    def _look_at_charts(self, name: str, *arguments: object) -> str:
+        said: str = getattr(self._views.charts, name)(*arguments)
         self._redraw_charts()
         self._draw_chart()
+        return said
 
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""
+        self._say("the screen was drawn anew")
         if self._driver is not None:
             self._driver.write("\x1b[2J")
         self.refresh(repaint=True, layout=True)
@@ -338,7 +422,7 @@ class BntuiApp(CommandApp):
         """Go to the shell, until `fg`; where there is none that could bring it back, stay."""
         parent = os.getppid()
         if parent <= 1 or os.getsid(parent) != os.getsid(0):
-            self.notify("no shell to go to: bntui was not started from one")
+            self._say("no shell to go to: bntui was not started from one")
         else:
             super().action_suspend_process()
 
@@ -352,4 +436,6 @@ class BntuiApp(CommandApp):
         self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
 
 
+AT_THE_END = ("restart", "export")
+"""Keys of a trainer that still do something when the run has ended."""
 _LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)

@@ -121,7 +121,7 @@ class Charts(Container):
 
     # What a person asks for; each is an action of the key table, after which all charts are drawn anew
 
-    def cycle(self) -> None:
+    def cycle(self) -> str:
         """Show one chart alone, the next, and after the last all of them."""
         views = list(self._views.values())
         alone = [i for i, view in enumerate(views) if view.display]
@@ -129,32 +129,45 @@ class Charts(Container):
         for i, view in enumerate(views):
             view.set_class(i == chosen, "chosen")
         self.set_class(chosen < len(views), "one")
+        return f"{views[chosen].chart.replace('-', ' ')} alone" if chosen < len(views) else "all charts"
 
-    def log_y(self) -> None:
+    def log_y(self) -> str:
         """Switch the losses' y axis."""
         self.view.log_y = not self.view.log_y
+        return f"y axis of the losses: {'logarithmic' if self.view.log_y else 'linear'}"
 
-    def smoothing(self) -> None:
+    def smoothing(self) -> str:
         """Take the next smoothing."""
         self.view.smoothing = SMOOTHINGS[(SMOOTHINGS.index(self.view.smoothing) + 1) % len(SMOOTHINGS)]
-        self.app.notify(f"smoothing {self.view.smoothing or 'off'}", timeout=1.5)
+        return f"smoothing {self.view.smoothing or 'off'}"
 
-    def x_axis(self) -> None:
+    def x_axis(self) -> str:
         """Take the next x axis."""
         self.view.x_axis = AXES[(AXES.index(self.view.x_axis) + 1) % len(AXES)]
+        return f"x axis in {self.view.x_axis.rstrip('s')}s"
 
-    def zoom(self) -> None:
+    def zoom(self) -> str:
         """Zoom to the recent past, or to everything."""
         self.view.recent = not self.view.recent
+        return "zoomed to the recent past" if self.view.recent else "zoomed to everything"
 
-    def cursor(self, by: int) -> None:
-        """Move the inspect cursor by a fiftieth of what is shown; nothing happens before the first step."""
+    def cursor(self, by: int) -> str:
+        """Move the inspect cursor by a fiftieth of what is shown."""
         recent = self._history.recent
         first, last = recent[0][0] if self.view.recent and recent else 1, self._history.step
         now = last if self.view.cursor is None else self.view.cursor
-        self.inspect(max(first, now + by * max(1, (last - first) // 50)))
+        return self.inspect(max(first, now + by * max(1, (last - first) // 50)))
 
-    def inspect(self, step: int) -> None:
-        """Put the inspect cursor on a step."""
-        if self._history.step:
-            self.view.cursor = max(1, min(self._history.step, step))
+    def inspect(self, step: int) -> str:
+        """Put the inspect cursor on a step, of which there is none before the first."""
+        if not self._history.step:
+            return "no step to inspect yet"
+        self.view.cursor = max(1, min(self._history.step, step))
+        return f"inspecting step {self.view.cursor:,}"
+
+    def no_cursor(self) -> str:
+        """Take the inspect cursor away."""
+        if self.view.cursor is None:
+            return "no inspect cursor to take away"
+        self.view.cursor = None
+        return "the inspect cursor is gone"

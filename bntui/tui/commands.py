@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from textual.app import App
 
 from bntui import control as c
-from bntui.errors import ExportError
-from bntui.history import History
+from bntui.errors import BntuiError, ExportError
+from bntui.history import ENDED, History
 from bntui.plain import plain_text
 from bntui.settings import SETTINGS
 from bntui.sinks.files import check_writable
+from bntui.sinks.saving import save_to_file
 from bntui.tui.dialog import Answer, Dialog
 from bntui.tui.driver import Driver
 from bntui.tui.live import LiveRun
 from bntui.tui.look import Look
 from bntui.tui.playback import Playback
+from bntui.tui.words import setting_word, value_word
 
 ANSWER_SECONDS = 0.02
 """How long a command may take before the screen says that it is on its way: less would only flicker."""
+
+PAUSING, RESUMING = "pausing…", "resuming…"
+SAID_SECONDS = 3.0
+"""How long the screen keeps what it says of a key."""
+WRITING = "the results are being written"
+NOTHING_TRAINS = "a replay: nothing trains here"
 
 PROMPTS = {
     "learning_rate": "Learning rate",
@@ -43,6 +52,9 @@ class CommandApp(App[int]):
         self._dialog = Dialog()
         self._waiting = ""
         """What is said of a command that was not obeyed yet."""
+        self._said = ""
+        """What is said of the last key: what it did, or why it can do nothing."""
+        self._said_until = 0.0
         self._code: int | None = None
         """Exit code, once it is to be left."""
         self.left_alone = self.at_once = False
@@ -52,10 +64,42 @@ class CommandApp(App[int]):
         """Redraw what is told in words."""
         raise NotImplementedError
 
+    def _show_state(self) -> None:
+        """Redraw the line that tells how the run stands."""
+        raise NotImplementedError
+
+    def _begin_again(self) -> None:
+        """Show a source from its beginning, and start it."""
+        raise NotImplementedError
+
+    def _say(self, text: str) -> None:
+        """Say what a key did, or why it can do nothing: at once, and for a while."""
+        self._said = self.look.text(plain_text(text))
+        self._said_until = time.monotonic() + SAID_SECONDS
+        self._show_state()
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing trains any more; the results may still be being written."""
+        return not self.source.running or self.history.status in ENDED
+
+    def _trains(self) -> bool:
+        """Whether there is a trainer that obeys; if not, say so, and what can be done."""
+        if self._code is not None:
+            self._say("saving, then leaving: nothing can be changed")
+        elif isinstance(self.source, Playback):
+            self._say(NOTHING_TRAINS)
+        elif self._ended:
+            status = self.history.status if self.history.status in ENDED else "failed"
+            self._say(f"{status}: r runs again, q quits; nothing else to change")
+        else:
+            return True
+        return False
+
     def _send(self, command: c.Command, waiting: str = "changing…") -> None:
         """Hand a command over, and say so if it is not obeyed at once: an evaluation is finished first."""
-        if self.source.running:
-            self._waiting = waiting
+        if self._trains():
+            self._waiting, self._said = waiting, ""
             self.source.control.send(command)
             self.set_timer(ANSWER_SECONDS, self._draw_text_if_waiting)
 
@@ -65,12 +109,16 @@ class CommandApp(App[int]):
 
     def action_pause(self) -> None:
         """Pause or resume."""
-        self._send(c.Pause(), "resuming…" if self.history.status == "paused" else "pausing…")
+        self._send(c.Pause(), RESUMING if self.history.status == "paused" else PAUSING)
 
     def action_step(self) -> None:
         """Do one step."""
-        if self.history.status == "paused":
+        if not self._trains():
+            return
+        if self._waiting == PAUSING or (self.history.status == "paused" and self._waiting != RESUMING):
             self._send(c.Step())
+        else:
+            self._say("s steps only while paused; space pauses")
 
     def action_switch(self, setting: str) -> None:
         """Switch something off or on."""
@@ -86,6 +134,8 @@ class CommandApp(App[int]):
 
     def action_change(self, setting: str) -> None:
         """Ask for the value of a setting, and take only one that a run takes."""
+        if not self._trains():
+            return
         option, parse, _ = SETTINGS[setting]
 
         def check(text: str) -> str:
@@ -93,7 +143,10 @@ class CommandApp(App[int]):
                 value = parse(text)
             except ValueError as error:
                 return f"takes {error}"
-            if value != self.history.settings[setting]:
+            # What is on its way may change it first.
+            if value == self.history.settings[setting] and self.history.started and not self._waiting:
+                self._say(f"{setting_word(self.history, setting)} is {value_word(setting, value)} already")
+            else:
                 self._send(c.Change(setting, value))
             return ""
 
@@ -102,7 +155,12 @@ class CommandApp(App[int]):
         self._dialog.ask_value(PROMPTS[setting], f"{now:g}" if isinstance(now, float) else str(now), check)
 
     def action_restart(self) -> None:
-        """Ask, then begin again, or with one arm."""
+        """Ask, then begin again, or with one arm; once the run has ended, with a new one."""
+        if self._ended and self._code is None and not isinstance(self.source, Playback):
+            self._ask_to_run_again()
+            return
+        if not self._trains():
+            return
         first, second = self.history.labels.values()
         self._dialog.ask(
             "Begin again from the first step?",
@@ -112,11 +170,41 @@ class CommandApp(App[int]):
             Answer("1", f"only the first arm: {first}", lambda: self._send(c.RestartArm("bn"))),
             Answer("2", f"only the second arm: {second}", lambda: self._send(c.RestartArm("plain"))),
             Answer("n", "no"),
+            name="restart",
         )
+
+    def _ask_to_run_again(self) -> None:
+        self._dialog.ask(
+            "The run has ended. Run again, with the same configuration?",
+            Answer("y", "yes, in a folder of its own; this run's stays as it is", self._run_again),
+            Answer("n", "no"),
+        )
+
+    def _run_again(self) -> None:
+        """Begin a new run in the place of the one that has ended."""
+        if self.source.running:
+            self._say(WRITING)
+        elif isinstance(self.source, LiveRun):
+            try:
+                self.source = self.source.again()
+            except BntuiError as error:
+                self.notify(plain_text(str(error)), markup=False)
+                return
+            self._begin_again()
+
+    def _ask_again(self) -> None:
+        """Put another question in the place of one that was asked while the run went on."""
+        if self._dialog.shows("quit"):
+            self._ask_to_leave()
+        elif self._dialog.shows("restart"):
+            self._ask_to_run_again()
 
     def action_export(self) -> None:
         """Write the results now; where something could not be written before, ask for another place."""
-        if not self.source.running:
+        if self._ended and self._code is None and isinstance(self.source, LiveRun):
+            self._export_at_the_end(self.source)
+            return
+        if not self._trains():
             return
         if self.source.problem:
             question = "Not all could be written. Write the results to which file?"
@@ -128,6 +216,31 @@ class CommandApp(App[int]):
         where = self.source.recorder.export or self.source.recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
+
+    def _export_at_the_end(self, run: LiveRun) -> None:
+        """Say where the results of a run that has ended lie; if they were not written as they should, ask where to."""
+        if run.running:
+            self._say(WRITING)
+        elif not run.recorder.history.step:
+            self._say("no step was trained: there are no results")
+        elif run.saved:
+            places = [str(place) for place in (run.recorder.folder, run.recorder.export) if place not in (None, "-")]
+            self.notify(f"the results are in {plain_text(' and '.join(places))}", markup=False)
+        else:
+            question = "The results could not be written. Write them to which file?"
+            self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._save_to)
+
+    def _save_to(self, text: str) -> str:
+        """Write the results of a run that has ended to a file that was typed; return a complaint, or nothing."""
+        assert isinstance(self.source, LiveRun)
+        try:
+            path = Path(text).expanduser().absolute()
+            check_writable(path, "")
+            save_to_file(self.source.recorder.history, path)
+        except (ExportError, RuntimeError) as error:
+            return str(error).strip()
+        self.notify(f"the results are in {plain_text(str(path))}", markup=False)
+        return ""
 
     def _export_to(self, text: str) -> str:
         """Write the results to a file that was typed; return a complaint about it, or nothing."""
@@ -144,17 +257,34 @@ class CommandApp(App[int]):
         """Quit; while training, ask what to save."""
         if not self.source.running:
             self.exit(0)
-            return
+        elif self._code is not None:
+            self._say("saving, then leaving; Ctrl+C leaves at once")
+        elif self._ended:
+            self._stop_and_leave(0)
+            self._show_state()
+        else:
+            self._ask_to_leave()
+
+    def _ask_to_leave(self) -> None:
+        """Ask whether to leave, and what to save: what is said is what is the case."""
 
         def leave(discard: bool) -> None:
             self.source.discard = discard
             self._stop_and_leave(0)
 
+        if self._ended:
+            self._dialog.ask(
+                f"The run has ended: {self.history.status}. Quit?",
+                Answer("s", "quit; the results are kept", lambda: leave(discard=False)),
+                Answer("c", "cancel"),
+            )
+            return
         self._dialog.ask(
             "Training goes on. Quit?",
             Answer("s", "stop, save and quit", lambda: leave(discard=False)),
             Answer("d", "quit without saving results", lambda: leave(discard=True)),
             Answer("c", "cancel"),
+            name="quit",
         )
 
     def action_interrupt(self) -> None:

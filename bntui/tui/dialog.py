@@ -8,22 +8,36 @@ from dataclasses import dataclass
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from bntui.tui.picture import Picture
 
-_SCROLLING = {
-    "up": "scroll_up", "down": "scroll_down", "pageup": "page_up", "pagedown": "page_down", "home": "scroll_home",
-    "end": "scroll_end",
+SCROLLING = {
+    "up": ("scroll_up", True), "pageup": ("scroll_page_up", True), "home": ("scroll_home", True),
+    "down": ("scroll_down", False), "pagedown": ("scroll_page_down", False), "end": ("scroll_end", False),
 }  # fmt: skip
+"""Keys that scroll: the method, and whether it goes up."""
 
 
-def scroll(widget: Widget, key: str) -> None:
-    """Scroll a widget, if the key is one that does."""
-    if key in _SCROLLING:
-        getattr(widget, f"action_{_SCROLLING[key]}")()
+def scroll(widget: Widget, key: str) -> str:
+    """Scroll a widget by a key of `SCROLLING`; return why that can't be, or nothing."""
+    method, up = SCROLLING[key]
+    if not widget.allow_vertical_scroll:
+        return "all of it is shown: nothing to scroll"
+    if widget.scroll_offset.y <= 0 if up else widget.scroll_offset.y >= widget.max_scroll_y:
+        return "this is the beginning" if up else "this is the end"
+    getattr(widget, method)()
+    return ""
+
+
+_EDITING = frozenset(
+    key for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
+)
+"""Keys that do something where a value is typed, beside those that write."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,7 @@ class Dialog(VerticalScroll, can_focus=False):
         self._problem = Static(id="dialog-problem")
         self._answers: Sequence[Answer] = ()
         self._closing_keys: tuple[str, ...] = ()
+        self._name = ""
         self._check: Callable[[str], str] = lambda _: ""
 
     def compose(self) -> ComposeResult:
@@ -78,18 +93,29 @@ class Dialog(VerticalScroll, can_focus=False):
         """Whether it is shown."""
         return bool(self.display)
 
+    def shows(self, name: str) -> bool:
+        """Whether it is open and asks the question of that name."""
+        return self.is_open and self._name == name
+
+    def say(self, text: str) -> None:
+        """Say something at the lower edge, or where there is none on top of all."""
+        if self.styles.border_bottom[0]:
+            self.border_subtitle = Content(text)
+        else:
+            self.app.notify(text, markup=False, timeout=2)
+
     def tell(self, text: Text, closing: tuple[str, ...]) -> None:
         """Show a text until Escape, Enter or one of the keys that close it."""
         self._open(text)
         self._closing_keys = ("enter", *closing)
 
-    def ask(self, question: str, *answers: Answer) -> None:
-        """Ask a question; Escape is the last answer."""
+    def ask(self, question: str, *answers: Answer, name: str = "") -> None:
+        """Ask a question; Escape is the last answer. The name is for `shows`."""
         text = Text(f"{question}\n", style="bold")
         for answer in answers:
             text.append(f"\n  {answer.key}", style="bold").append(f"  {answer.says}", style="not bold")
         self._open(text)
-        self._answers = answers
+        self._answers, self._name = answers, name
 
     def ask_value(self, question: str, value: str, check: Callable[[str], str]) -> None:
         """Ask for a value until `check` returns no complaint about it, or Escape."""
@@ -107,7 +133,8 @@ class Dialog(VerticalScroll, can_focus=False):
         self.display = False
 
     def _open(self, text: Text) -> None:
-        self._answers, self._closing_keys = (), ()
+        self._answers, self._closing_keys, self._name = (), (), ""
+        self.border_subtitle = ""
         self._input.display = self._problem.display = False
         self._text.styles.height = text.plain.count("\n") + 1
         self._text.show(text)
@@ -119,6 +146,9 @@ class Dialog(VerticalScroll, can_focus=False):
         if event.key == "escape" and not self._answers:
             self.close()
         elif self._input.has_focus:
+            if not event.is_printable and event.key not in _EDITING:
+                self.say("Enter sets it, Escape leaves it as it is")
+                event.prevent_default()
             return
         elif event.key in self._closing_keys or event.character in self._closing_keys:
             self.close()
@@ -129,8 +159,12 @@ class Dialog(VerticalScroll, can_focus=False):
                     answer.act()
                     break
             else:
-                scroll(self, event.key)
+                self.say(scroll(self, event.key) if event.key in SCROLLING else self._ways_out())
         event.prevent_default()
+
+    def _ways_out(self) -> str:
+        keys = [answer.key for answer in self._answers]
+        return f"answer with {', '.join(keys[:-1])} or {keys[-1]}" if keys else "Escape closes this"
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the value, or say what would have been one."""

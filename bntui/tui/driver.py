@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import select
+import time
 
 from textual import constants
 from textual._xterm_parser import XTermParser
@@ -14,11 +16,46 @@ IDLE_SECONDS = 0.1
 """How often the thread looks whether it is to end; the app waits for that."""
 
 
+DRAIN_SECONDS, QUIET_SECONDS = 0.4, 0.1
+"""Most time that what the terminal still reports is waited for, and how long it is to be quiet."""
+
+
+def drain(fd: int) -> None:
+    """Take in, and drop, what a terminal still sends after it was told to report nothing more.
+
+    Over SSH its reports of the mouse may still be on their way; left alone, they would be typed into the shell.
+    """
+    end = time.monotonic() + DRAIN_SECONDS
+    while (left := end - time.monotonic()) > 0 and select.select([fd], [], [], min(QUIET_SECONDS, left))[0]:
+        if not os.read(fd, 4096):
+            break
+
+
 class Driver(LinuxDriver):
     """Tells of a lone Escape when Textual's `ESCAPE_DELAY` has passed.
 
     The driver that it comes from looks only every 100 ms whether it has, and a dialog that closes so late feels slow.
     """
+
+    _drained = False
+    """Whether the terminal was waited for since the app took it."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal."""
+        self._drained = False
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def disable_input(self) -> None:
+        """Read keys no more, nor let anybody else read what was sent to the app."""
+        if not self._drained:
+            self._drained = True
+            # Textual does so only later: what comes until then would be left in the terminal's input.
+            self.write("\x1b[?1004l")
+            self._disable_bracketed_paste()
+            self._disable_in_band_window_resize()
+            super().disable_input()
+            with contextlib.suppress(OSError, ValueError):
+                drain(self.fileno)
 
     def run_input_thread(self) -> None:
         """Read keys until the app ends."""

@@ -17,7 +17,8 @@ from textual.strip import Strip
 
 from bntui.arms import ARMS, norm_names, normalized_arm
 from bntui.events import Explained
-from bntui.history import History
+from bntui.history import ENDED, History
+from bntui.tui.flows import STEP_FIRST
 from bntui.tui.look import Look
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _BLOCK = 78
 _GAP = 2
 """Between two blocks; so many a scroll bar takes too."""
 _LABEL, _SAMPLE, _CELL = 18, 6, 12
-_ENDED = ("completed", "interrupted", "failed")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Page:
         return text
 
 
-def explain_page(history: History, look: Look, width: int) -> Page:
+def explain_page(history: History, look: Look, width: int, replay: bool = False) -> Page:
     """Return what the view shows of the newest reading, or why there is nothing to show.
 
     Parameters
@@ -82,15 +82,18 @@ def explain_page(history: History, look: Look, width: int) -> Page:
         How it is drawn.
     width
         Cells there are, those of a scroll bar among them.
+    replay
+        Whether nothing trains that could be looked into.
     """
-    read, told = history.explained, _why_nothing(history)
+    read, told = history.explained, _why_nothing(history, replay)
+    awaited = STEP_FIRST if history.status == "paused" else "appears with the next step"
     # A journal may hold what no run told.
     if told or read is None or len(read.x) != len(read.dy) or len(read.x) < 2:
-        return Page((Text().append(look.text(told or "appears with the next step"), style="dim"),))
+        return Page((Text().append(look.text(told or awaited), style="dim"),))
     return _page(read, history, look, width - _GAP)
 
 
-def _why_nothing(history: History) -> str:
+def _why_nothing(history: History, replay: bool) -> str:
     config = history.started.config if history.started else {}
     arm = normalized_arm(config)
     name = norm_names(config).get(arm, "")
@@ -99,7 +102,7 @@ def _why_nothing(history: History) -> str:
         return f"this view explains batch norm; {which}"
     if not history.settings["bn"]:
         return "batch norm is switched off: what comes in goes out as it is"
-    if history.explained is None and history.status in _ENDED:
+    if history.explained is None and (replay or history.status in ENDED):
         return "needs a run that goes on: explains the batch being trained on"
     return ""
 
@@ -168,7 +171,7 @@ def _heading(read: Explained, history: History, look: Look, colour: str, room: i
     title = (
         f"BN layer {place}, channel {read.channel}{of_channels}, step {read.step:,}, batch of m = {len(read.x)} samples"
     )
-    hint = "[ ] layer, { } channel" if history.status not in _ENDED else ""
+    hint = "[ ] layer, { } channel" if history.status not in ENDED else ""
     if history.status == "paused":
         hint += ": shown from the next step on"
     if history.settings["bn_noise"]:
@@ -347,12 +350,19 @@ class Explanation(ScrollView):
         self._page = Page(())
         self._state: tuple[object, ...] = ()
 
-    def show(self, history: History, look: Look, width: int) -> None:
+    def show(self, history: History, look: Look, width: int, replay: bool = False) -> None:
         """Show the newest reading in so many cells; does nothing if that is what is shown."""
-        state = (history.explained, _why_nothing(history), history.status, history.settings["bn_noise"], look, width)
+        state = (
+            history.explained,
+            _why_nothing(history, replay),
+            history.status,
+            history.settings["bn_noise"],
+            look,
+            width,
+        )
         if state == self._state:
             return
-        self._state, self._page = state, explain_page(history, look, width)
+        self._state, self._page = state, explain_page(history, look, width, replay)
         widest = max(line.cell_len for line in self._page.lines)
         self.virtual_size = Size(widest, self._page.height)
         self.refresh()

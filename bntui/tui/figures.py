@@ -43,6 +43,8 @@ class View:
     """Which layer the views of one layer show, counted on beyond the last."""
     unit: int | None = None
     """Which of its units; None for all together, where that can be shown."""
+    replay: bool = False
+    """Whether nothing trains that could be looked into."""
 
 
 def figure(name: str, history: History, view: View, look: Look) -> Chart:

@@ -11,7 +11,7 @@ from rich.text import Text
 from bntui.alerts import gradient_ratio, verdict
 from bntui.arms import ARMS
 from bntui.events import FlowRead, LayerFlow, Probed
-from bntui.history import History
+from bntui.history import ENDED, History
 from bntui.tui.axes import number
 from bntui.tui.chart import Chart, Line
 from bntui.tui.figures import StepAxis, View
@@ -24,14 +24,26 @@ FLOW_TITLES = {
     "activations": "input of activation {}, 15-50-85 %",
 }
 BY_LAYER = ("weight-gradient", "input-gradient")
-EMPTY = "appears within a second of training"
+
+
+STEP_FIRST = "press s for a step, or space to go on"
+"""What is to be done while paused for something to be read; all empty views fit 40 cells."""
+
+
+def awaited(history: History, replay: bool) -> str:
+    """Say what brings a reading of what is only read while somebody looks."""
+    if history.status in ENDED or replay:
+        return "read only while a run is watched live"
+    if history.status == "paused":
+        return STEP_FIRST
+    return "appears within a second of training" if history.started else "appears once training has begun"
 
 
 def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
     """Return one of the charts in `FLOW_TITLES`."""
     reads = _reads(history)
     if name in BY_LAYER:
-        return _by_layer(name, history, reads, look)
+        return _by_layer(name, history, reads, view, look)
     axis = StepAxis(history, view.x_axis)
     x = [axis.at(read.step) for read in reads]
     if name == "gradient-ratio":
@@ -49,7 +61,7 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
             lines.append(Line(x, y, colour, look.marker, history.labels[arm] if i == len(own) // 2 else "",
                               glyph=look.glyphs[ARMS.index(arm)]))  # fmt: skip
     cursor = None if view.cursor is None else axis.at(view.cursor)
-    return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=EMPTY)
+    return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=awaited(history, view.replay))
 
 
 Read = TypeVar("Read", FlowRead, Probed)
@@ -66,14 +78,14 @@ def _reads(history: History) -> list[FlowRead]:
     return merged(history.flow, history.flow_recent)
 
 
-def _by_layer(name: str, history: History, reads: Sequence[FlowRead], look: Look) -> Chart:
+def _by_layer(name: str, history: History, reads: Sequence[FlowRead], view: View, look: Look) -> Chart:
     field = name.replace("-", "_")
     lines = []
     for arm, colour in zip(ARMS, look.colours, strict=True):
         layers: Sequence[LayerFlow] = getattr(reads[-1], arm) if reads else ()
         y = [getattr(layer, field) for layer in layers]
         lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, history.labels[arm], points=True))
-    return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=EMPTY)
+    return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=awaited(history, view.replay))
 
 
 def _percentile(reads: Sequence[FlowRead], arm: str, layer: int, unit: int | None, which: int) -> list[float]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bntui.config import RunConfig
 from bntui.errors import BntuiError
 from bntui.signals import handling, let_go_of_the_terminal
+from bntui.sinks.folder import CHECKPOINTS
 from bntui.tui.capture import Capture
 from bntui.tui.terminal import check_terminal, choose_markers, choose_theme
 
@@ -50,11 +52,10 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     from bntui.tui.live import LiveRun
 
     table = bind(keys)
-    live = LiveRun(config)
-    code = _show(live, config, table, live.recorder.log)
+    code, live = _show(LiveRun(config), config, table)
+    assert isinstance(live, LiveRun)
     if live.running:
-        print(f"bntui: left at once; bntui --resume {live.recorder.folder} goes on from the last checkpoint",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(f"bntui: left at once; {_what_is_left(live)}", file=sys.stderr, flush=True)
         return code or 1
     live.recorder.close()
     if live.error is not None:
@@ -94,7 +95,7 @@ def run_replay(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     from bntui.tui.keys import bind
     from bntui.tui.playback import Playback
 
-    code = _show(Playback(path), config, bind(keys), lambda _: None)
+    code, _ = _show(Playback(path), config, bind(keys))
     if code is None:
         raise BntuiError("the terminal app failed")
     return code
@@ -106,17 +107,24 @@ def _set_environment() -> None:
 
 
 def _show(
-    source: LiveRun | Playback, config: RunConfig, keys: tuple[Key, ...], log: Callable[[str], None]
-) -> int | None:
-    """Run the app until it is left and the source has ended; return its exit code, None if the app failed."""
+    source: LiveRun | Playback, config: RunConfig, keys: tuple[Key, ...]
+) -> tuple[int | None, LiveRun | Playback]:
+    """Run the app until it is left and the source has ended.
+
+    Returns
+    -------
+    code, source
+        The exit code, None if the app failed; and the last source shown: a run that ended may have been run again.
+    """
     from bntui.tui.app import BntuiApp
     from bntui.tui.look import Look
 
     lines: deque[str] = deque(maxlen=LINES_KEPT)
+    app: BntuiApp | None = None
 
     def on_line(line: str) -> None:
         lines.append(line)
-        log(line)
+        (app.source if app is not None else source).log(line)
 
     look = Look(choose_markers(config.markers), choose_theme(config.theme), coloured=not os.environ.get("NO_COLOR"))
     # Textual takes them for the size, which then could not change any more.
@@ -127,14 +135,22 @@ def _show(
         with handling(config, app.take_signal, app.take_signal, app.take_hangup):
             code = app.run()
             if not app.left_alone and not app.at_once:
-                source.stop()
-                source.join(unless=lambda: app.at_once)
+                app.source.stop()
+                app.source.join(unless=lambda: app.at_once)
         if app.left_alone:
             let_go_of_the_terminal()
-            with handling(config, lambda _: source.stop()) as caught:
-                source.join()
+            with handling(config, lambda _: app.source.stop()) as caught:
+                app.source.join()
             code = 128 + caught[0] if caught else 0
-    return None if app.return_code and code is None else code or 0
+    return None if app.return_code and code is None else code or 0, app.source
+
+
+def _what_is_left(live: LiveRun) -> str:
+    """Say how a run that was not waited for can go on."""
+    folder = live.recorder.folder
+    if folder is None or not any((folder / name).is_file() for name in CHECKPOINTS):
+        return "training had not begun, and nothing was saved"
+    return f"bntui --resume {shlex.quote(str(folder))} goes on from the last checkpoint"
 
 
 def _say_goodbye(live: LiveRun) -> None:
@@ -149,3 +165,5 @@ def _say_goodbye(live: LiveRun) -> None:
     if live.saved:
         places = [str(place) for place in (recorder.folder, recorder.export) if place not in (None, "-")]
         print(f"bntui: results in {' and '.join(places)}", file=sys.stderr)
+    if live.before:
+        print(f"bntui: the runs before are in {' and '.join(map(str, live.before))}", file=sys.stderr)

@@ -14,7 +14,7 @@ from bntui.arms import normalized_arm
 from bntui.events import BatchNormRead, LayerStatistics
 from bntui.history import History
 from bntui.tui.look import Look
-from bntui.tui.status import norm_word
+from bntui.tui.words import norm_word
 
 _ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bntui.config import RunConfig
@@ -33,7 +37,7 @@ class LiveRun:
 
     def __init__(self, config: RunConfig) -> None:
         self.control = Control(scheduled(config))
-        self.config = config
+        self.config = self._asked = config
         self.recorder = Recorder(config, History())
         self.checkpoints, self.checkpoint = self.recorder.checkpoints, self.recorder.checkpoint
         self.error: Exception | None = None
@@ -47,10 +51,33 @@ class LiveRun:
         """Called from the worker when something has happened that a person waits for."""
         self._imported = False
         """Whether the worker has imported torch; if it was told to stop before, it ends there."""
+        self.before: list[Path] = []
+        """Folders of the runs whose place this one took."""
         self._events: deque[Event] = deque()
         if notice := notice_of_interrupted(config):
             self._events.append(Notice(notice))
         self._thread = threading.Thread(target=self._work, name="trainer", daemon=True)
+
+    def again(self) -> LiveRun:
+        """Let go of this run, which has ended, and return a new one of the same configuration in a folder of its own.
+
+        Raises
+        ------
+        BntuiError
+            There can't be one; this one stays as it is.
+        """
+        asked = self._asked
+        folder = None if asked.resume is not None or asked.run_dir is None else _free(asked.run_dir)
+        export = asked.export if asked.export in (None, "-") else _free(str(asked.export))
+        run = LiveRun(replace(asked, resume=None, run_dir=folder, export=export))
+        self.recorder.close()
+        run._asked = asked
+        run.before = [*self.before, *([self.recorder.folder] if self.recorder.folder is not None else [])]
+        return run
+
+    def log(self, line: str) -> None:
+        """Add a line to the log of the run."""
+        self.recorder.log(line)
 
     def start(self) -> None:
         """Begin to import torch and to train."""
@@ -116,6 +143,13 @@ class LiveRun:
         self._events.append(event)
         if isinstance(event, Intervened | Paused | Resumed | Finished):
             self.wake()
+
+
+def _free(path: str) -> str:
+    """Return the first of `PATH-2`, `PATH-3`, … that is not there; `.json` stays at the end."""
+    stem, suffix = (path[:-5], ".json") if path.endswith(".json") else (path.rstrip("/"), "")
+    names = (f"{stem}-{number}{suffix}" for number in itertools.count(2))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _import_run() -> Callable[..., Finished]:

@@ -13,7 +13,7 @@ from bntui.history import History
 from bntui.tui.axes import number
 from bntui.tui.chart import Chart, Line
 from bntui.tui.figures import StepAxis, View
-from bntui.tui.flows import EMPTY, merged
+from bntui.tui.flows import awaited, merged
 from bntui.tui.look import ASCII_GLYPHS, GLYPHS, Look
 
 MECHANISM_TITLES = {
@@ -45,7 +45,7 @@ def mechanism_figure(name: str, history: History, view: View, look: Look) -> Cha
                 lines.append(Line(x, y, colour, look.marker, label, glyph=glyph))
     cursor = None if view.cursor is None else axis.at(view.cursor)
     log_y = name in ("covariate-shift", "smoothness") or view.log_y
-    empty = "no arm has batch norm" if name == "gap" and reads else EMPTY
+    empty = "no arm has batch norm" if name == "gap" and reads else awaited(history, view.replay)
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=empty)
 
 

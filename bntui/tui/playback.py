@@ -78,6 +78,9 @@ class Playback:
     def join(self, unless: Callable[[], bool] = lambda: False) -> None:
         """Nothing to wait for."""
 
+    def log(self, line: str) -> None:
+        """Nothing is recorded."""
+
     def poll(self) -> list[Event]:
         """Return the next events; a line that is damaged, does not fit, or is not whole yet, is passed over."""
         events, self._events = self._events, []

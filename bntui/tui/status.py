@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from rich.text import Text
 from textual import events
 
-from bntui.arms import ARMS, norm_names, normalized_arm
+from bntui.arms import ARMS, norm_names
 from bntui.history import History
 from bntui.settings import NUMERIC_ACTIONS, initial
 from bntui.tui.keys import Key, spell
 from bntui.tui.look import Look
 from bntui.tui.machine import Usage
 from bntui.tui.picture import Picture
+from bntui.tui.words import norm_word, told
 
 
 def duration(seconds: float) -> str:
@@ -76,8 +76,8 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     settings = history.settings
     wide = width >= 105
     text = Text(" ", no_wrap=True, overflow="crop")
-    told = waiting or history.status
-    text.append(f"{told:<10} ", style="bold" if told != "running" else "")
+    said = waiting or history.status
+    text.append(f"{said:<10} ", style="bold" if said != "running" else "")
     if history.started is not None:
         text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
         text.append(f"{norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)
@@ -106,13 +106,6 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
         text.append(" " * (width - len(text) - len(used) - 1))
         text.append(used, style="dim")
     return text
-
-
-def norm_word(history: History) -> str:
-    """Return a short word for the normalization that can be switched."""
-    config = history.started.config if history.started else {}
-    name = norm_names(config).get(normalized_arm(config), "norm")
-    return "BN" if name == "batch norm" else name.capitalize()
 
 
 _UNUSUAL = {"batch_size": "batch", "dropout": "dropout", "bn_noise": "noise", "bn_eval": "eval by", "shift": "shift"}
@@ -180,24 +173,14 @@ def _lead(history: History) -> str:
     return ""
 
 
-def latest(history: History, height: int) -> Text:
+def latest(history: History, look: Look, height: int) -> Text:
     """Write the newest interventions that change the numbers, and alerts, as many as there are lines."""
-    rows = [
-        (i.step, f"{i.action.replace('_', ' ')} {_value(i.before)} to {_value(i.after)}")
-        for i in history.interventions[-100:]
-        if i.action in NUMERIC_ACTIONS
-    ]
+    rows = [(i.step, told(history, i)) for i in history.interventions[-100:] if i.action in NUMERIC_ACTIONS]
     rows += [(alert.step, alert.message) for alert in history.alerts[-height:]]
     text = Text(no_wrap=True, overflow="crop")
     for step, what in sorted(rows, key=lambda row: row[0])[-height:]:
-        text.append(f"step {step:>9,}  ", style="dim").append(f"{what}\n")
+        text.append(f"step {step:>9,}  ", style="dim").append(f"{look.text(what)}\n")
     return text
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 class Hints(Picture):

@@ -88,4 +88,6 @@ def restore_terminal(fd: int, attributes: list[Any] | None, *, force: bool = Fal
     with contextlib.suppress(OSError, termios.error):
         # A job in the background would be stopped for setting them, and the shell's own are in force.
         if attributes and termios.tcgetattr(fd) != attributes and os.tcgetpgrp(fd) == os.getpgrp():
+            # The app still had the terminal: what is in its input are reports of the mouse and keys for the app.
+            termios.tcflush(fd, termios.TCIFLUSH)
             termios.tcsetattr(fd, termios.TCSANOW, attributes)

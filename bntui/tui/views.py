@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from rich.text import Text
@@ -32,6 +33,7 @@ WATCHED_BY = {
 }  # fmt: skip
 """What is read for who looks at a view."""
 LATEST_LINES = 8
+LOG_LINES = 2_000
 
 
 class Views(ContentSwitcher):
@@ -51,10 +53,15 @@ class Views(ContentSwitcher):
             ),
         }
         self._table, self._explanation = ChannelTable(), Explanation()
-        self._log = RichLog(id="log", max_lines=2_000, wrap=True, markup=False)
+        self._log = RichLog(id="log", max_lines=LOG_LINES, wrap=True, markup=False)
+        self._unwritten: deque[str] = deque(maxlen=LOG_LINES)
+        """Lines for the log that nobody has seen."""
         self._scrolled: dict[str, Widget] = {
             "log": self._log, "batch-norm": self._table, "explain": self._explanation
         }  # fmt: skip
+        for widget in self._scrolled.values():
+            # The app scrolls; a widget with the focus, as after a click, would scroll a second time.
+            widget.can_focus = False
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
@@ -84,18 +91,25 @@ class Views(ContentSwitcher):
         for widget in self._scrolled.values():
             use_ascii_scroll_bars(widget)
 
-    def scroll(self, key: str) -> None:
-        """Scroll what is shown, if it can be scrolled by the key."""
+    def scroll(self, key: str) -> str:
+        """Scroll what is shown by a key of `SCROLLING`; return why that can't be, or nothing."""
         if self.shown in self._scrolled:
-            scroll(self._scrolled[self.shown], key)
+            return scroll(self._scrolled[self.shown], key)
+        return "nothing to scroll in this view"
 
     def next(self) -> str:
         """Return the name of the view after the one that is shown."""
         return VIEWS[(VIEWS.index(self.shown) + 1) % len(VIEWS)]
 
     def say(self, text: str) -> None:
-        """Add a line to the log."""
-        self._log.write(Text(plain_text(text)))
+        """Add a line to the log, which has the newest `LOG_LINES`."""
+        self._unwritten.append(text)
+
+    def write_log(self) -> None:
+        """Write the new lines to the log, all at once, if somebody looks at it: each write takes a while."""
+        if self._unwritten and self.shown == "log":
+            self._log.write(Text("\n".join(map(plain_text, self._unwritten))))
+            self._unwritten.clear()
 
     # Charts
 
@@ -134,8 +148,10 @@ class Views(ContentSwitcher):
             self._show_panel(look)
         elif name == "batch-norm":
             self._table.show(history, self.view.layer, look)
+        elif name == "log":
+            self.write_log()
         elif name == "explain":
-            self._explanation.show(history, look, width)
+            self._explanation.show(history, look, width, self.view.replay)
         elif name in self._with_charts:
             self._with_charts[name].show_summary(look, width)
 
@@ -153,13 +169,13 @@ class Views(ContentSwitcher):
         if summary and summary.plain.count("\n") < room():
             text.append("\n\n").append_text(summary)
         if room() > 1:
-            text.append("\n\n").append_text(status.latest(self._history, min(room() - 1, LATEST_LINES)))
+            text.append("\n\n").append_text(status.latest(self._history, look, min(room() - 1, LATEST_LINES)))
         self._panel.show(text)
 
     # What is looked at
 
-    def choose(self, control: Control, layer: int = 0, unit: int = 0) -> None:
-        """Go on by so many layers and units, and have them read; before the first unit are all of them."""
+    def choose(self, control: Control, layer: int = 0, unit: int = 0) -> str:
+        """Go on by so many layers and units, have them read, and say which; before the first unit are all of them."""
         view = self.view
         view.layer += layer
         if unit:
@@ -168,6 +184,23 @@ class Views(ContentSwitcher):
         control.layer, control.unit = view.layer, view.unit or 0
         self._with_charts["flow"].charts.mark("activations", first=True)
         self._with_charts["mechanism"].charts.mark("covariate-shift", first=True)
+        if unit:
+            return "all units" if view.unit is None else f"unit {view.unit}"
+        return self._chosen_layer()
+
+    def _chosen_layer(self) -> str:
+        """Say which layer was chosen, as the view that is shown counts them."""
+        history, first = self._history, 1
+        if self.shown == "flow" and history.flow_recent:
+            count = len(history.flow_recent[-1].bn) - 1
+        elif self.shown == "mechanism" and history.probes_recent:
+            # The first layer has none below it that could shift anything.
+            count, first = len(history.probes_recent[-1].bn.covariate_shift) - 1, 2
+        else:
+            count = len(history.started.layers) if history.started else 0
+        if count < 1:
+            return "no layer to choose" if history.started else "no layer to choose yet"
+        return f"layer {self.view.layer % count + first}" if count > 1 else "no other layer to choose"
 
 
 def use_ascii_scroll_bars(widget: Widget) -> None:

@@ -219,7 +219,7 @@ def render(history: History, look: Look, size: tuple[int, int], axis: str) -> It
     yield one_line(history)
     for rate in (0.0, 123.4):
         yield header(history, look, width, rate).plain
-    for text in (state(history, look, "", width), summary(history, look, width), latest(history, height),
+    for text in (state(history, look, "", width), summary(history, look, width), latest(history, look, height),
                  layer_panel(history, 1, look, width, height), flow_summary(history, look, width),
                  mechanism_summary(history, look, width)):  # fmt: skip
         yield text.plain

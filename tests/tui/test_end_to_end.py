@@ -122,7 +122,9 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("c", lambda text: all(title in text for title in titles))
 
         s.press("2", r"running mean\s+batch mean")
-        s.press("5", lambda text: "learning_rate" in text and "batch mean" not in text and "train loss" not in text)
+        s.press(
+            "5", lambda text: "learning rate 0.01" in text and "batch mean" not in text and "train loss" not in text
+        )
         s.press("1", "train loss")
         s.press("\t", r"running mean\s+batch mean")
         s.press("\t", "gradient by the weights")
@@ -148,10 +150,10 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
             s.press(key, "Enter sets it")
             s.press("\x7f" * 10 + value + "\r", shown)
         s.press("a", "AdaBN")
-        s.press("a", lambda text: "AdaBN" not in text)
-        s.press("w", "precise bn")
+        s.press("a", "AdaBN on → off")
+        s.press("w", "precise BN")
         s.press("r", "only the second arm: Without BN")
-        s.press("2", "restart arm")
+        s.press("2", "restarted Without BN")
 
         s.press("?", "pause or resume training")
         s.press(ESCAPE, lambda text: "pause or resume training" not in text)
@@ -620,3 +622,39 @@ def test_the_flow_view_shows_what_vanishes_in_a_deep_sigmoid_net(tmp_path: Path)
         assert_restored(s)
     ratios = read(tmp_path / "run" / "results.json")["summary"]["gradient_ratio"]
     assert ratios["plain"] < ratios["bn"] / 100
+
+
+def test_a_run_that_ended_is_run_again_in_a_folder_of_its_own(tmp_path: Path) -> None:
+    small = [*SMALL[:-1], "2"]
+    first, second, third = (tmp_path / name for name in ("run", "run-2", "run-3"))
+    out = tmp_path / "out.json"
+    with app(*small, "--run-dir", str(first), "--export", str(out)) as s:
+        s.wait("completed")
+        s.wait(lambda _: out.exists())
+        saved = {path: path.read_bytes() for path in first.iterdir() if path.name != "log.txt"}
+        for folder in (second, third):
+            s.press("r", "Run again")
+            s.press("n", lambda text: "Run again" not in text)
+            s.press("r", "Run again")
+            s.press("y", lambda _, f=folder: (f / "results.json").exists())
+            s.wait("completed")
+        s.press("x", r"the results are in")
+        s.press("5", "a new run begins; the last one stays in")
+        s.send("q")
+        assert s.finish() == 0
+        lines = s.lines_after_the_screen()
+        assert str(third) in lines[1] and str(first) in lines[2] and str(second) in lines[2]
+        assert s.attributes() == s.attributes_before
+    assert {path: path.read_bytes() for path in saved} == saved
+    hashes = [read(folder / "results.json")["state_sha256"] for folder in (first, second, third)]
+    assert hashes[0] == hashes[1] == hashes[2]
+    assert read(out)["created"] == read(first / "results.json")["created"]
+    assert (tmp_path / "out-2.json").exists() and (tmp_path / "out-3.json").exists()
+
+
+def test_left_at_once_before_training_began_nothing_is_promised(tmp_path: Path) -> None:
+    with app(*ENDLESS_LOADING, "--run-dir", str(tmp_path / "run")) as s:
+        s.wait("generating")
+        s.send("\x03\x03")
+        assert s.finish() == 130
+        assert not any("--resume" in line for line in s.lines_after_the_screen())

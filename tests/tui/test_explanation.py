@@ -281,12 +281,16 @@ def test_the_numbers_have_the_colour_of_their_arm() -> None:
         (history(norm="none"), "this view explains batch norm; neither arm is normalized"),
         (history(reading(), e.Intervened(9, 1, "bn", True, False)), OFF),
         (history(e.Finished("interrupted", 9, {}, 1.0)), ENDED),
+        (history(e.Paused(9)), "press s for a step, or space to go on"),
         (history(dataclasses.replace(reading(), x=(1.0,))), "appears with the next step"),
     ],
 )  # fmt: skip
 def test_where_there_is_nothing_to_explain_a_line_says_why(made: History, told: str) -> None:
     for width in (40, 160):
         assert shown(made, width) == [told]
+        assert (
+            "next step" not in explain_page(made, Look(), width, replay=True).line(0).plain or len(made.explained.x) < 2
+        )
         assert shown(made, width, Look("ascii"))[0].isascii()
 
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from bntui import events as e
 from bntui.history import History
 from bntui.tui.figures import View
 from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.look import Look
+from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure
 
 
 def flow(step: int, scale: float) -> tuple[e.LayerFlow, ...]:
@@ -63,6 +66,27 @@ def test_before_the_first_reading_there_is_nothing_to_draw() -> None:
         chart = flow_figure(name, History(), View(layer=3, cursor=2), Look())
         assert all(len(line.x) == 0 for line in chart.lines)
     assert flow_summary(History(), Look(), 80).plain == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "replay", "said"),
+    [
+        ("loading", False, "appears once training has begun"),
+        ("running", False, "appears within a second of training"),
+        ("paused", False, "press s for a step, or space to go on"),
+        ("completed", False, "read only while a run is watched live"),
+        ("failed", False, "read only while a run is watched live"),
+        ("paused", True, "read only while a run is watched live"),
+    ],
+)
+def test_an_empty_chart_says_what_it_waits_for(status: str, replay: bool, said: str) -> None:
+    made = History(status=status)
+    if status != "loading":
+        made.started = e.Started("", {}, {}, {}, {}, 100, 500)
+    for name in FLOW_TITLES:
+        assert flow_figure(name, made, View(replay=replay), Look()).empty == said
+    for name in MECHANISM_TITLES:
+        assert mechanism_figure(name, made, View(replay=replay), Look()).empty == said
 
 
 def test_a_single_layer_has_no_activation_to_show() -> None:

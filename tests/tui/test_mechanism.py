@@ -57,7 +57,7 @@ def test_newest_readings_follow_those_that_are_kept() -> None:
 def test_before_the_first_reading_every_chart_says_what_it_waits_for() -> None:
     for name in MECHANISM_TITLES:
         chart = mechanism_figure(name, History(), View(), Look())
-        assert chart.empty == "appears within a second of training"
+        assert chart.empty == "appears once training has begun"
         assert not any(math.isfinite(value) for line in chart.lines for value in line.y)
     assert mechanism_summary(History(), Look(), 80).plain == ""
 

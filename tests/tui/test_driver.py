@@ -1,0 +1,68 @@
+"""What a terminal still sends when the app lets go of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import sys
+import termios
+import tty
+from typing import Any
+
+import pytest
+
+from bntui.tui import driver
+from bntui.tui.terminal import restore_terminal
+
+REPORT = b"\x1b[<35;20;10M"
+
+
+def waiting(fd: int) -> int:
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def test_reports_that_come_while_the_app_leaves_are_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    late = [REPORT] * 3
+    select_now = select.select
+
+    def wait(read: list[int], *others: Any) -> Any:
+        # What comes while there is waited, instead of the waiting.
+        if late:
+            os.write(master, late.pop())
+            return select_now(read, [], [])
+        return select_now(read, [], [], 0)
+
+    monkeypatch.setattr(driver.select, "select", wait)
+    try:
+        tty.setraw(slave)
+        os.write(master, REPORT * 2)
+        select_now([slave], [], [])
+        driver.drain(slave)
+        assert late == [] and waiting(slave) == 0
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_a_terminal_that_the_app_still_has_is_flushed_and_another_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = pty.openpty()
+    # As if this were the job that has the terminal.
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
+    try:
+        before = termios.tcgetattr(slave)
+        os.write(master, b"typed ahead\n")
+        select.select([slave], [], [])
+        restore_terminal(slave, before)
+        assert waiting(slave) == len("typed ahead\n")
+        tty.setraw(slave)
+        os.write(master, REPORT)
+        select.select([slave], [], [])
+        restore_terminal(slave, before, force=True)
+        assert waiting(slave) == 0
+        assert termios.tcgetattr(slave) == before
+    finally:
+        os.close(master)
+        os.close(slave)

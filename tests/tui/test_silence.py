@@ -1,0 +1,244 @@
+"""No key does nothing in silence: something on the screen changes, or something is asked of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+from textual.events import Key
+
+from bntui import control as c
+from bntui import events as e
+from bntui.tui.app import BntuiApp
+from bntui.tui.keys import KEYS, bindings
+from bntui.tui.playback import Playback
+from scripted_app import Script, play, run_events, screen_text, settle
+
+UNBOUND = ("f12", "ctrl+k", "ctrl+q", "shift+tab", "é", "j", "enter", "backspace", "delete", "f1", "ctrl+a", "8", "0")
+SCROLLING = ("up", "down", "pageup", "pagedown", "home", "end")
+LEAVING = ("q", "ctrl+c")
+TABLE = [key for binding in bindings(KEYS) for key in binding.key.split(",") if key not in LEAVING]
+CHARACTERS = {"plus": "+", "minus": "-", "equals_sign": "=", "question_mark": "?"}
+VIEWS = {"1": "charts", "2": "batch-norm", "3": "flow", "33": "mechanism", "4": "explain", "5": "log"}
+FINISHED = e.Finished("completed", 500, {"bn": "a", "plain": "b"}, 9.0)
+SIZES = ((160, 48), (80, 24), (40, 12), (20, 5))
+
+
+class Replay(Script, Playback):
+    """Events that are played back: nothing trains."""
+
+    running = property(lambda self: False, lambda self, on: None)  # type: ignore[assignment]
+
+
+def source(state: str) -> Script:
+    if state == "loading":
+        return Script(e.Loading("downloading mnist", 5, 10, "bytes"))
+    if state == "replay":
+        return Replay(*run_events())
+    made = Script(*run_events(), running=state in ("running", "paused", "writing"))
+    if state == "paused":
+        made.waiting.append(e.Paused(300))
+    elif state in ("completed", "writing"):
+        made.waiting.append(FINISHED)
+    elif state == "failed":
+        made.waiting.append(e.Finished("failed", 300, {}, 1.0, "boom"))
+        made.error = RuntimeError("no memory left")
+    return made
+
+
+def seen(app: BntuiApp) -> tuple[Any, ...]:
+    screen = "\n".join(line for line in screen_text(app).split("\n") if "samples/s" not in line)
+    return screen, len(app.screen_stack), [toast.message for toast in app._notifications]
+
+
+async def press(app: BntuiApp, key: str) -> None:
+    """Press a key, and let all that waits for its turn have it: a pilot would wait ten times as long."""
+    assert app._driver is not None
+    app._driver.send_message(Key(key, key if len(key) == 1 else CHARACTERS.get(key)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("state", ["loading", "running", "paused", "writing", "completed", "failed", "replay"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_key_does_nothing_in_silence(state: str, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever runs the tests, there is no shell to go to.
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    script = source(state)
+    # The size changes nothing of what a key does, so each view and state takes another one.
+    size = SIZES[(list(VIEWS).index(view) + len(state)) % len(SIZES)]
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(*view)
+        silent = []
+        for key in dict.fromkeys((*TABLE, *UNBOUND, *SCROLLING)):
+            app._said = app._waiting = ""
+            app._notifications.clear()
+            app._draw_text()
+            script.asked()
+            before = seen(app)
+            await press(app, key)
+            if not script.asked() and seen(app) == before:
+                await pilot.pause()
+                if not script.asked() and seen(app) == before:
+                    silent.append(key)
+            while len(app.screen_stack) > 1:
+                await pilot.press("escape")
+                await pilot.pause()
+            app._dialog.close()
+            app._views.current = VIEWS[view]
+        assert silent == []
+        assert app._exception is None and not script.stopped
+
+    play(script, act, size)
+
+
+@pytest.mark.parametrize("opening", ["question_mark", "r", "l", "q"])
+def test_a_dialog_says_which_keys_it_takes(opening: str) -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        for key in ("f12", "down", "ctrl+p", "tab", "f3", "pageup"):
+            await pilot.press(opening)
+            await pilot.pause()
+            app._notifications.clear()
+            before = seen(app)
+            await pilot.press(key)
+            await pilot.pause()
+            assert seen(app) != before, key
+            app._dialog.close()
+
+    play(Script(*run_events()), act, (160, 60))
+
+
+@pytest.mark.parametrize("size", [(160, 48), (220, 60)])
+def test_a_key_that_can_scroll_nothing_ends_nothing(size: tuple[int, int]) -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        for opening in ("2", "4", "5", "question_mark"):
+            await pilot.press(opening)
+            await pilot.pause()
+            for key in SCROLLING:
+                await pilot.press(key)
+                await pilot.pause()
+        assert app._exception is None
+        assert "nothing to scroll" in screen_text(app)
+
+    play(Script(*run_events()), act, size)
+
+
+def test_ctrl_p_searches_all_actions() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        await pilot.press(*"freeze")
+        await pilot.pause(0.5)
+        await pilot.press("tab", "down", "enter")
+        await pilot.pause(0.5)
+        assert len(app.screen_stack) == 1
+        assert script.asked() == [c.Change("freeze")]
+
+    play(script, act)
+
+
+def test_escape_takes_the_inspect_cursor_away() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("left")
+        assert app._views.view.cursor is not None
+        await pilot.press("question_mark", "escape")
+        assert app._views.view.cursor is not None
+        await pilot.press("escape")
+        assert app._views.view.cursor is None
+        await settle(pilot)
+        assert "┊" not in screen_text(app)
+
+    play(Script(*run_events()), act)
+
+
+def test_a_value_that_is_set_already_is_said_to_be() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("l", "ctrl+u", *"0.01", "enter")
+        await pilot.pause()
+        assert "learning rate is 0.01 already" in screen_text(app)
+        assert script.asked() == []
+        await pilot.press("s")
+        await pilot.pause()
+        assert "s steps only while paused" in screen_text(app)
+
+    play(script, act)
+
+
+@pytest.mark.parametrize("dialog", ["q", "r"])
+def test_a_question_asked_before_the_end_is_another_one_after_it(dialog: str) -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(dialog)
+        await pilot.pause()
+        script.waiting = [FINISHED]
+        await settle(pilot)
+        text = screen_text(app)
+        assert "The run has ended" in text and "Training goes on" not in text and "without saving" not in text
+        await pilot.press("d" if dialog == "q" else "1")
+        await pilot.pause()
+        assert not script.stopped and not script.discard and script.asked() == []
+
+    play(script, act)
+
+
+def test_while_the_results_are_written_q_leaves_without_a_question() -> None:
+    script = Script(*run_events(), FINISHED)
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        assert not app._dialog.is_open
+        assert script.stopped and not script.discard
+        app.tick()
+
+    assert play(script, act).return_value == 0
+
+
+def test_a_command_that_came_too_late_is_said_to_have() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("b")
+        script.waiting = [FINISHED]
+        await settle(pilot)
+        assert "completed before that could be done" in screen_text(app)
+
+    play(script, act)
+
+
+def test_a_long_log_is_written_at_once_and_only_when_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(*run_events(), *(e.Alert(300, "bn", "x", f"alert {i}") for i in range(20_000)))
+    script.waiting += [e.Notice(f"notice {i}") for i in range(500)]
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        written = []
+        log = app._views._log
+        write = log.write
+
+        def count(text: Any, *options: Any, **more: Any) -> Any:
+            # Textual comes back with what was written before it knew the size.
+            if not options:
+                written.append(text)
+            return write(text, *options, **more)
+
+        monkeypatch.setattr(log, "write", count)
+        assert len(log.lines) == 0 and len(log._deferred_renders) == 0
+        assert len(app._notifications) <= 3
+        await pilot.press("5")
+        await settle(pilot)
+        assert len(written) == 1 and written[0].plain.count("\n") < 2_000
+        assert "notice 499" in screen_text(app)
+        script.waiting = [e.Alert(300, "bn", "x", f"late {i}") for i in range(3_000)]
+        app.tick()
+        await pilot.pause()
+        assert len(written) == 2 and "late 2999" in screen_text(app)
+
+    play(script, act)
