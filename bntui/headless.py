@@ -94,10 +94,13 @@ class _Store:
         self._recorder = recorder
         self.checkpoints, self.checkpoint = recorder.checkpoints, recorder.checkpoint
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        for event in self._recorder.restore(kept):
-            if isinstance(event, Started | EpochEnded):
+    def restore(self, kept: dict[str, Any]) -> bool:
+        due = self._recorder.restore(kept)
+        for event in self._recorder.restored:
+            # Of the alerts, that the journal has lost something.
+            if isinstance(event, Started | EpochEnded) or (isinstance(event, Alert) and event.kind == "journal"):
                 self._screen.show(event)
+        return due
 
 
 class Screen:

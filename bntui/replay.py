@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from bntui.config import RunConfig
 from bntui.control import Command, Stop
 from bntui.errors import UsageError
+from bntui.regular import read_regular
 from bntui.settings import recorded, schedule
 
 SIZE_LIMIT = 64 << 20
@@ -40,8 +42,12 @@ def read_results(path: str, asked_by: str) -> dict[str, Any]:
             file = file / "results.json"
             if not file.exists():
                 raise UsageError(f"{asked_by}: the folder holds no results.json; name a run folder or a results file")
-        with file.open("rb") as stream:
-            raw = stream.read(SIZE_LIMIT + 1)
+            raw = read_regular(file, SIZE_LIMIT)
+        else:
+            # A pipe that a shell names is read to its end; one that nobody writes to is at its end.
+            with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+                os.set_blocking(stream.fileno(), True)
+                raw = stream.read(SIZE_LIMIT + 1)
         if len(raw) > SIZE_LIMIT:
             raise UsageError(f"{asked_by}: larger than 64 MiB; {wanted}")
         results = json.loads(raw)

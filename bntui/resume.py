@@ -10,6 +10,7 @@ from typing import Any
 
 from bntui.config import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of
 from bntui.errors import UsageError
+from bntui.regular import read_regular
 
 MAY_DIFFER = ("epochs", "max_steps", "preset")
 """Options that a run may go on with other values of; `preset` has had its effect on the others."""
@@ -26,8 +27,7 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     folder = str(RunConfig(resume=given["resume"]).resume)
     named = f"--resume {folder}"
     try:
-        with (Path(folder) / "config.json").open("rb") as file:
-            raw = file.read(CONFIG_FILE_LIMIT + 1)
+        raw = read_regular(Path(folder) / "config.json", CONFIG_FILE_LIMIT)
         stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
     except OSError as error:
         why = error.strerror or error

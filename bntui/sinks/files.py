@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from bntui.errors import ExportError
+from bntui.regular import open_regular
 
 
 class Disk:
@@ -32,10 +35,22 @@ def make_folder(folder: Path) -> None:
         disk.mkdir(folder, 0o700)
 
 
-def write_whole(path: Path, contents: str | bytes, previous: Path | None = None) -> None:
-    """Write a file by way of a temporary one beside it; a device, pipe or socket is written to directly.
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of a run folder to write it, as `open_regular`."""
+    return open_regular(path, flags, disk.open)
 
-    What stood there is kept as `previous`, if that is named, and lost if not.
+
+def write_whole(path: Path, contents: str | bytes, previous: Path | None = None, own: bool = False) -> None:
+    """Write a file by way of a temporary one beside it.
+
+    Parameters
+    ----------
+    previous
+        What stood there is kept under this name; without one it is lost.
+    own
+        Whether it is a file of a run folder: for its owner alone, and in the place of whatever stands there. Any other
+        has the mode that other programs' files have, or that of the file it replaces; a link is followed; and a device,
+        pipe or socket is written to directly.
 
     Raises
     ------
@@ -44,14 +59,18 @@ def write_whole(path: Path, contents: str | bytes, previous: Path | None = None)
     """
     data = contents.encode() if isinstance(contents, str) else contents
     try:
-        # Renaming onto a link would replace the link, and onto a device the device.
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            _write(path, os.O_TRUNC, data, sync=False)
-            return
-        temporary = path.with_name(f".bntui-{os.getpid()}.tmp")
+        mode = None
+        if not own:
+            # Renaming onto a link would replace the link, and onto a device the device.
+            path = path.resolve()
+            if path.exists():
+                if not path.is_file():
+                    _write(disk.open(path, os.O_WRONLY | os.O_TRUNC), data, sync=False)
+                    return
+                mode = stat.S_IMODE(path.stat().st_mode) & 0o777
+        temporary, descriptor = _make_temporary(path.parent, 0o600 if own else 0o666 if mode is None else mode)
         try:
-            _write(temporary, os.O_TRUNC | os.O_CREAT, data, sync=True)
+            _write(descriptor, data, sync=True, mode=mode)
             if previous is not None and path.exists():
                 disk.replace(path, previous)
             disk.replace(temporary, path)
@@ -64,9 +83,20 @@ def write_whole(path: Path, contents: str | bytes, previous: Path | None = None)
         raise ExportError(f"{path}: could not be written ({why(error)})") from None
 
 
-def _write(path: Path, flags: int, data: bytes, sync: bool) -> None:
-    descriptor = disk.open(path, os.O_WRONLY | flags, 0o666)
+def _make_temporary(folder: Path, mode: int, opener: Callable[..., int] | None = None) -> tuple[Path, int]:
+    """Make a file of a name that nobody can foresee, and return its path and its descriptor. Raises OSError."""
+    while True:
+        path = folder / f".bntui-{secrets.token_hex(8)}.tmp"
+        with contextlib.suppress(FileExistsError):
+            return path, (opener or disk.open)(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+
+
+def _write(descriptor: int, data: bytes, sync: bool, mode: int | None = None) -> None:
+    """Write all of it and close the descriptor; a mode is given to the file whatever the umask is."""
     try:
+        if mode is not None:
+            with contextlib.suppress(OSError):  # some file systems know no modes
+                os.fchmod(descriptor, mode)
         rest = memoryview(data)
         while rest:
             rest = rest[disk.write(descriptor, rest) :]
@@ -108,8 +138,10 @@ def check_writable(path: Path, option: str) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raise OSError unless a file can be made in `folder`; leaves none behind."""
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".bntui-"):
-        pass
+    # Not by the disk of a test, of which this is no part: nothing is lost if it fails.
+    path, descriptor = _make_temporary(folder, 0o600, Disk.open)
+    os.close(descriptor)
+    path.unlink()
 
 
 def _below_a_file(path: Path) -> bool:

@@ -16,8 +16,9 @@ import platformdirs
 
 from bntui.config import RunConfig
 from bntui.errors import ExportError, UsageError
+from bntui.regular import open_regular
 from bntui.sinks import files
-from bntui.sinks.files import check_folder, make_folder, why
+from bntui.sinks.files import check_folder, make_folder, open_own, why
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 """Names of the newest and the one before."""
@@ -35,7 +36,7 @@ def lock(folder: Path) -> int | None:
     """
     descriptor = None
     try:
-        descriptor = files.disk.open(folder / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
+        descriptor = open_own(folder / ".lock", os.O_WRONLY | os.O_CREAT)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if descriptor is not None:
@@ -45,7 +46,15 @@ def lock(folder: Path) -> int | None:
         raise UsageError(f"--resume {folder}: there is no such folder; name that of a run") from None
     except OSError as error:
         # Some file systems know no locks; one that can't be written at all is told of when it is written to.
-        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOSPC):
+        if error.errno in (
+            errno.EACCES,
+            errno.EROFS,
+            errno.ENOSPC,
+            errno.EINVAL,
+            errno.ELOOP,
+            errno.ENXIO,
+            errno.EISDIR,
+        ):
             raise ExportError(f"{folder}: can't be written ({why(error)}); name another") from None
     return descriptor
 
@@ -69,11 +78,11 @@ def is_interrupted(folder: Path) -> bool:
     """Whether a folder holds a run that can go on. Raises OSError if it can't be read."""
     if not any((folder / name).is_file() for name in CHECKPOINTS):
         return False
-    with contextlib.suppress(FileNotFoundError), (folder / "results.json").open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(folder / "results.json"), "rb") as file:
         # The status stands near the beginning, and the whole may be large.
         if b'"status": "completed"' in file.read(2_000) and _ends_completed(folder / "journal.jsonl"):
             return False
-    with (folder / ".lock").open("ab") as lock:
+    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(folder / ".lock", os.O_WRONLY), "wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -83,18 +92,26 @@ def is_interrupted(folder: Path) -> bool:
 
 def _ends_completed(journal: Path) -> bool:
     """Whether the last line tells of the end: a run that was complete may have gone on to more, and been killed."""
-    with contextlib.suppress(FileNotFoundError), journal.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(journal), "rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4_000))
         last = file.read().rstrip().rpartition(b"\n")[2]
         return b'"event":"Finished"' in last and b'"status":"completed"' in last
     return True
 
 
-def check_no_links(folder: Path) -> None:
-    """Raise UsageError if a file of a run folder is a link: what goes on would write where that leads."""
-    for name in (*CHECKPOINTS, ".lock", "config.json", "journal.jsonl", "log.txt", "results.json"):
-        if (folder / name).is_symlink():
-            raise UsageError(f"--resume {folder}: its {name} is a link, which a run does not make; copy the file there")
+def check_files(folder: Path) -> None:
+    """Raise UsageError if a file of a run folder is one that no run makes.
+
+    A link: what goes on would write where that leads. A pipe, a folder or the like: it would wait, or lose the results.
+    """
+    written = (".lock", "config.json", "journal.jsonl", "log.txt", "results.json")
+    for path in (folder / name for name in (*CHECKPOINTS, *written)):
+        if path.is_symlink():
+            told = f"its {path.name} is a link, which a run does not make; copy the file there"
+            raise UsageError(f"--resume {folder}: {told}")
+        # Of a checkpoint that can't be read, the one before takes the place.
+        if path.name in written and path.exists() and not path.is_file():
+            raise UsageError(f"--resume {folder}: its {path.name} is not a regular file; move it away")
 
 
 def check_free(folder: Path, go_on: bool = True) -> None:

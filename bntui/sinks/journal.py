@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from bntui.events import (
     BatchNormRead,
@@ -40,15 +41,18 @@ class Journal:
         if path is not None:
             self.open(path)
 
-    def open(self, path: Path, state: dict[str, Any] | None = None) -> None:
-        """Write to a new file from now on, or go on with one from a `state`. Raises OSError if it can't be yet."""
-        if state is not None:
-            self._width, self._seconds = int(state["width"]), float(state["seconds"])
-            self._bn += map(float, state["bn"])
-            self._plain += map(float, state["plain"])
-            if self._width < 1 or len(self._bn) != len(self._plain):
-                raise ValueError("not the state of a journal")
-        self._lines.open(path, exists=state is not None)
+    def open(self, path: Path, exists: bool = False) -> None:
+        """Write to a new file from now on, or go on with one. Raises OSError if it can't be yet."""
+        self._lines.open(path, exists)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned. Raises KeyError, TypeError or ValueError, and changes nothing, if not."""
+        width, seconds = int(state["width"]), float(state["seconds"])
+        bn, plain = ([float(loss) for loss in state[arm]] for arm in ("bn", "plain"))
+        if width < 1 or len(bn) != len(plain):
+            raise ValueError("not the state of a journal")
+        self._width, self._seconds = width, seconds
+        self._bn[:], self._plain[:] = bn, plain
 
     def state(self) -> dict[str, Any]:
         """Have the disk hold all lines so far; return their length, and the losses that are still to be written.
@@ -89,7 +93,7 @@ class Journal:
         failure = None
         for event in events:
             try:
-                self._lines.add(_line(event))
+                self._lines.add(line_of(event))
             except OSError as error:
                 failure = error
         if failure is not None:
@@ -126,28 +130,45 @@ class Journal:
         return done
 
 
-def _line(event: Event) -> str:
+def line_of(event: Event) -> str:
+    """Return an event as a line, without its end."""
     return json.dumps(to_dict(event), allow_nan=False, separators=(",", ":"))
 
 
 def _told_gap(count: int) -> str:
-    return _line(Notice(f"{count:,} events could not be written here"))
+    return line_of(Notice(f"{count:,} events could not be written here"))
 
 
 LINE_LIMIT = 16 << 20
 """Characters a line may have; longer ones are passed over."""
 
 
-def read_events(file: TextIO, clean: Callable[[Any], Any] = lambda data: data) -> Iterator[Event]:
-    """Yield the events of a journal up to its end, as `read_line`; a line that is not whole is passed over too."""
+def read_lines(
+    file: BinaryIO, length: float = math.inf, clean: Callable[[Any], Any] = lambda data: data
+) -> Iterator[Event | None]:
+    """Yield the event of each line in the first bytes of a journal; None for one that is damaged or not whole.
+
+    What was begun when the disk was full, say, and then written again whole in the next line, is passed over.
+    """
+    begun: list[bytes] = []
     too_long = False
-    while line := file.readline(LINE_LIMIT):
-        whole = line.endswith("\n")
-        if whole and not too_long:
-            event = read_line(line, clean)
-            if event is not None:
-                yield event
+    while line := file.readline(int(min(LINE_LIMIT, length))):
+        length -= len(line)
+        whole = line.endswith(b"\n")
+        event = read_line(line.decode(errors="replace"), clean) if whole and not too_long else None
+        if event is not None:
+            yield from (None for half in begun if not line.startswith(half))
+            begun = []
+            yield event
+        elif not too_long:
+            begun.append(line.rstrip(b"\n")[:1_000])
         too_long = not whole
+    yield from (None for half in begun)
+
+
+def read_events(file: BinaryIO, clean: Callable[[Any], Any] = lambda data: data) -> Iterator[Event]:
+    """Yield the events of a journal up to its end, as `read_lines`, without those that are damaged."""
+    return (event for event in read_lines(file, clean=clean) if event is not None)
 
 
 def read_line(line: str, clean: Callable[[Any], Any] = lambda data: data) -> Event | None:

@@ -64,7 +64,7 @@ class Lines:
             self._close()
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_APPEND | (os.O_CREAT if self._make or self._again else 0)
-            self._descriptor = files.disk.open(self._path, flags, 0o666)
+            self._descriptor = files.open_own(self._path, flags)
             self._make = False
         if self._lost:
             self._write(self._descriptor, self._gap(self._lost).encode() + b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -12,15 +13,16 @@ from typing import Any
 
 from bntui.config import RunConfig
 from bntui.errors import ExportError, UsageError
-from bntui.events import Continued, Event, Intervened, Restarted, Started
-from bntui.fit import Fit
-from bntui.history import History, Series
+from bntui.events import Continued, Event, Intervened, Restarted, Started, from_dict, to_dict
+from bntui.history import MAX_POINTS, History, Series
 from bntui.plain import clean
+from bntui.regular import open_regular
 from bntui.sinks import files
 from bntui.sinks.files import check_writable, make_folder, why, write_whole
-from bntui.sinks.folder import CHECKPOINTS, check_free, check_no_links, lock, make_run_folder
-from bntui.sinks.journal import Journal, read_events
+from bntui.sinks.folder import CHECKPOINTS, check_files, check_free, lock, make_run_folder
+from bntui.sinks.journal import Journal, line_of
 from bntui.sinks.lines import Lines
+from bntui.sinks.reading import free_name, read_back
 from bntui.sinks.saving import save, save_anywhere, save_to_file, save_to_folder
 
 CHECKPOINT_LIMIT = 32 << 30
@@ -53,13 +55,15 @@ class Recorder:
         self._config: dict[str, Any] | None = None
         """What `config.json` does not hold yet."""
         self._restarts = 0
+        self.restored: list[Event] = []
+        """What a run that goes on has told before."""
         self._damaged = False
         """Whether the newest checkpoint there is could not be gone on from."""
         self._lock: int | None = None
         self._asked_for = None if config.run_dir is None else Path(config.run_dir)
         if config.resume is not None:
             self.folder = Path(config.resume)
-            check_no_links(self.folder)
+            check_files(self.folder)
             self._lock = lock(self.folder)
         elif self._asked_for is not None:
             check_free(self._asked_for)
@@ -111,14 +115,20 @@ class Recorder:
             os.close(self._lock)
             self._lock = None
 
-    def checkpoints(self) -> Iterator[tuple[str, bytes]]:
-        """Yield name and contents of the checkpoints in the folder, the newest first."""
+    def checkpoints(self) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield name and contents of the checkpoints in the folder, the newest first, or why one can't be read."""
         for name in CHECKPOINTS:
             self._damaged = name != CHECKPOINTS[0]
-            with contextlib.suppress(OSError):
-                path = Path(self.folder or "") / name
-                if path.stat().st_size <= CHECKPOINT_LIMIT:
-                    yield name, path.read_bytes()
+            try:
+                with os.fdopen(open_regular(Path(self.folder or "") / name), "rb") as file:
+                    if os.fstat(file.fileno()).st_size > CHECKPOINT_LIMIT:
+                        raise OSError(errno.EFBIG, "it is larger than 32 GiB")
+                    contents = file.read()
+                yield name, contents
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield name, error
 
     def checkpoint(self, pack: Callable[[dict[str, Any]], bytes]) -> None:
         """Write a checkpoint, and keep the one before; what can't be written is told of and tried again."""
@@ -135,50 +145,69 @@ class Recorder:
                 "series": history.steps.to_dict(),
                 "recent": [list(row) for row in history.recent],
                 "restarts": self._restarts,
+                "started": None if history.started is None else to_dict(history.started),
+                "epoch": history.epoch,
             }
-            write_whole(newest, pack(kept), previous)
+            write_whole(newest, pack(kept), previous, own=True)
             self._damaged = False
 
-    def restore(self, kept: dict[str, Any]) -> list[Event]:
-        """Go back to what was recorded when a checkpoint was written, and return the events up to there.
+    def restore(self, kept: dict[str, Any]) -> bool:
+        """Go back to what was recorded when a checkpoint was written; `restored` are the events up to there.
+
+        What a damaged journal has lost is told of in an alert.
+
+        Returns
+        -------
+        bool
+            Whether the journal had to be begun anew, so that no checkpoint before fits it.
 
         Raises
         ------
+        KeyError, TypeError, ValueError, AttributeError, OverflowError
+            It is not what `checkpoint` keeps; nothing has changed.
         UsageError
-            The folder's journal does not reach so far.
+            The journal has lost its beginning, or can't be read.
         ExportError
             The folder can't be written.
         """
-        folder = self.folder
-        assert folder is not None
-        path = folder / "journal.jsonl"
+        assert self.folder is not None
+        path = self.folder / "journal.jsonl"
+        length, restarts = int(kept["journal"]["length"]), int(kept["restarts"])
+        recent = [(int(step), float(bn), float(plain)) for step, bn, plain in kept["recent"]]
+        started = kept.get("started")
+        # A checkpoint of an older bntui does not keep it.
+        began = None if started is None else from_dict(clean(started))
+        if length < 0 or not isinstance(began, Started | None):
+            raise ValueError("not what a recorder keeps")
+        history = History(notices=self.history.notices)
+        series = Series.from_dict(kept["series"])
+        back = read_back(path, length, began, int(kept.get("epoch", 0)), self.folder)
+        for event in back.events:
+            history.apply(event)
+        history.steps = series
+        history.recent.extend(recent[-MAX_POINTS:])
+        self._journal.restore(kept["journal"])
         try:
-            length = int(kept["journal"]["length"])
-            if not 0 <= length <= path.stat().st_size:
-                raise ValueError("the journal is shorter than the checkpoint says")
-            files.disk.truncate(path, length)
-            with path.open(encoding="utf-8", errors="replace") as file:
-                fit = Fit()
-                read = list(read_events(file, clean))
-            events = [event for event in read if fit.takes(event)]
-            if len(events) < len(read):
-                self.log(f"warning: {len(read) - len(events):,} events of the journal do not fit this run: left out")
-            for event in events:
-                self.history.apply(event)
-            self.history.steps = Series.from_dict(kept["series"])
-            self.history.recent.clear()
-            self.history.recent.extend((int(step), float(bn), float(plain)) for step, bn, plain in kept["recent"])
-            self._restarts = int(kept["restarts"])
-            self._journal.open(path, kept["journal"])
-            # What a process that was killed had begun to write; only this one holds the lock.
-            for litter in folder.glob(".bntui-*.tmp"):
-                litter.unlink(missing_ok=True)
+            if back.anew:
+                lines = "".join(line_of(event) + "\n" for event in back.events)
+                write_whole(path, lines, free_name(self.folder), own=True)
+            else:
+                files.disk.truncate(path, length)
+            self._journal.open(path, exists=True)
+            for alert in back.alerts:
+                history.apply(alert)
+                self._journal.write(alert)
         except OSError as error:
-            raise ExportError(f"--resume {folder}: can't be written ({why(error)}); copy it to where it can") from None
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UsageError(f"--resume {folder}: its journal is damaged ({error}); start the run again") from None
-        self._open_log(folder)
-        return events
+            told = f"can't be written ({why(error)}); copy it to where it can"
+            raise ExportError(f"--resume {self.folder}: {told}") from None
+        # What a process that was killed had begun to write; only this one holds the lock.
+        for litter in self.folder.glob(".bntui-*.tmp"):
+            with contextlib.suppress(OSError):
+                litter.unlink()
+        self.history.__dict__.update(history.__dict__)
+        self.restored, self._restarts = [*back.events, *back.alerts], restarts
+        self._open_log(self.folder)
+        return back.anew
 
     def write_results(self) -> None:
         """Write `results.json` to the run folder and to what `--export` names, at the end of the run.
@@ -225,7 +254,7 @@ class Recorder:
     def _write_config(self) -> None:
         """Write `config.json` if it has not been written. Raises ExportError."""
         if self._config is not None and self.folder is not None:
-            write_whole(self.folder / "config.json", json.dumps(self._config, indent=1) + "\n")
+            write_whole(self.folder / "config.json", json.dumps(self._config, indent=1) + "\n", own=True)
             self._config = None
 
     def _open(self, started: Started) -> None:

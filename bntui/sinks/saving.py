@@ -53,7 +53,7 @@ def save_to_folder(history: History, folder: Path, name: str) -> None:
     if not folder.exists() and folder.parent.is_dir():
         with contextlib.suppress(OSError):
             make_folder(folder)
-    save_to_file(history, folder / name)
+    save_to_file(history, folder / name, own=True)
 
 
 def save_anywhere(history: History, name: str, failures: str) -> Path:
@@ -69,7 +69,7 @@ def save_anywhere(history: History, name: str, failures: str) -> Path:
     except OSError as error:
         raise ExportError(f"{failures}; nor can a temporary folder be made ({why(error)})") from None
     try:
-        save_to_file(history, folder / name)
+        save_to_file(history, folder / name, own=True)
     except ExportError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ExportError(f"{failures}; {error}") from None
@@ -87,6 +87,6 @@ def _export(history: History, folder: Path | None, export: Path | str) -> None:
         raise ExportError(f"--export -: stdout can't be written ({error.strerror})") from None
 
 
-def save_to_file(history: History, path: Path) -> None:
-    """Write the results to a file. Raises ExportError."""
-    write_whole(path, results.to_json(results.build(history, path)))
+def save_to_file(history: History, path: Path, own: bool = False) -> None:
+    """Write the results to a file, as `write_whole`. Raises ExportError."""
+    write_whole(path, results.to_json(results.build(history, path)), own=own)

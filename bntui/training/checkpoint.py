@@ -35,14 +35,17 @@ Pack = Callable[[dict[str, Any]], bytes]
 class Store(Protocol):
     """Where checkpoints are kept."""
 
-    def checkpoints(self) -> Iterable[tuple[str, bytes]]:
-        """Return name and contents of those there are, the newest first."""
+    def checkpoints(self) -> Iterable[tuple[str, bytes | OSError]]:
+        """Return name and contents of those there are, the newest first, or why one can't be read."""
 
     def checkpoint(self, pack: Pack) -> None:
         """Keep a checkpoint, with what is needed to go on from there."""
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        """Go back to what was kept in a checkpoint."""
+    def restore(self, kept: dict[str, Any]) -> bool:
+        """Go back to what was kept in a checkpoint; return whether a new one is due because that one fits no more.
+
+        Raises KeyError, TypeError, ValueError, AttributeError or OverflowError, and changes nothing, if it is not that.
+        """
 
 
 class DamagedError(ValueError):

@@ -354,27 +354,34 @@ class Session(State):
         """
         damaged = ""
         for name, contents in store.checkpoints():
+            if isinstance(contents, OSError):
+                damaged += f"{name} can't be read ({contents.strerror or contents}); "
+                continue
             try:
                 state, kept = checkpoint.unpack(contents)
                 resume.check_same(self.config, state.get("config"))
                 with torch.inference_mode(False):
                     checkpoint.restore(self, state)
+                self.plan()
+                if self.step > self.last_step:
+                    done = f"that run has done {self.step:,} steps already"
+                    raise UsageError(f"--resume {self.config.resume}: {done}; ask for no fewer --epochs or --max-steps")
+                try:
+                    due = store.restore(kept)
+                except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+                    raise checkpoint.DamagedError(f"it does not fit that run ({type(error).__name__})") from None
             except checkpoint.DamagedError as error:
                 damaged += f"{name} is damaged: {error}; "
                 with torch.inference_mode(False):
                     self.settings = initial(self.config.to_dict())
                     self.begin()
                 continue
-            self.plan()
-            if self.step > self.last_step:
-                done = f"that run has done {self.step:,} steps already"
-                raise UsageError(f"--resume {self.config.resume}: {done}; ask for no fewer --epochs or --max-steps")
-            store.restore(kept)
-            self.unsaved = False
+            self.unsaved = due
             self.emit(e.Continued(self.step, self._told_config()))
             self.emit(self.planned())
             before = " (the one before is used)" if damaged else ""
             self.emit(e.Notice(f"{damaged}goes on after step {self.step:,}{before}"))
+            self._save()
             return
         raise UsageError(f"--resume {self.config.resume}: {damaged or 'holds no checkpoint; '}start the run again")
 

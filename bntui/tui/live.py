@@ -134,9 +134,11 @@ class LiveRun:
             else:
                 self.unsaved = str(error)
 
-    def restore(self, kept: dict[str, Any]) -> None:
+    def restore(self, kept: dict[str, Any]) -> bool:
         """Go back to a checkpoint, and tell what had happened up to there."""
-        self._events.extend(self.recorder.restore(kept))
+        due = self.recorder.restore(kept)
+        self._events.extend(self.recorder.restored)
+        return due
 
     def _take(self, event: Event) -> None:
         self.recorder.take(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +25,7 @@ from bntui.events import (
 )
 from bntui.fit import Fit
 from bntui.plain import clean
+from bntui.regular import open_regular
 from bntui.replay import read_results
 from bntui.sinks.journal import LINE_LIMIT, read_line
 
@@ -32,6 +34,7 @@ LINES_AT_ONCE = 2_000
 CHARACTERS_AT_ONCE = 4 << 20
 """Likewise, if they are long."""
 MISFIT = "the journal is damaged: lines that do not fit its run are passed over"
+NO_BEGINNING = "the journal is damaged at its beginning: replay the results.json beside it, if there is one"
 
 
 class Playback:
@@ -51,14 +54,18 @@ class Playback:
         self.wake: Callable[[], object] = lambda: None
         self._journal: TextIO | None = None
         self._events: list[Event] = []
-        self._rest = ""
+        self._rest = self._damaged = ""
+        self._begun = False
         self._fit = Fit()
         place = Path(path)
         try:
             if place.is_dir():
-                if not (place / "journal.jsonl").is_file():
-                    raise UsageError(f"replay {path}: the folder holds no journal.jsonl; name a run folder")
-                self._journal = (place / "journal.jsonl").open(encoding="utf-8", errors="replace")
+                if not (place / "journal.jsonl").exists():
+                    there = (place / "results.json").is_file()
+                    hint = f"its results.json can still be replayed: name {place / 'results.json'}" if there else ""
+                    told = hint or "name a run folder"
+                    raise UsageError(f"replay {path}: the folder holds no journal.jsonl; {told}")
+                self._journal = os.fdopen(open_regular(place / "journal.jsonl"), encoding="utf-8", errors="replace")
             else:
                 self._events = _events_of(read_results(path, f"replay {path}"))
         except OSError as error:
@@ -101,11 +108,16 @@ class Playback:
                 whole, self._rest = self._rest, ""
                 event = read_line(whole, clean)
                 if event is None:
+                    # Unless it was begun when the disk was full, and is written again whole in the next line.
+                    self._damaged = whole.rstrip("\n")
                     continue
-                if self._fit.takes(event):
+                fits = self._fit.takes(event)
+                self._begun = self._begun or (fits and isinstance(event, Started))
+                if not fits or not whole.startswith(self._damaged):
+                    self.problem = MISFIT if self._begun else NO_BEGINNING
+                self._damaged = ""
+                if fits:
                     events.append(event)
-                else:
-                    self.problem = MISFIT
         return events
 
 

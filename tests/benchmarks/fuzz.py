@@ -338,7 +338,8 @@ class Readers:
                    own=(checkpoint.DamagedError,)),
             Reader("checkpoint.restore", 3, [b""], (self._hostile_seed,), self._restore,
                    own=(BntuiError, checkpoint.DamagedError)),
-            Reader("Recorder.restore", 2, [b""], (self._hostile_seed,), self._recorder),
+            Reader("Recorder.restore", 2, [b""], (self._hostile_seed,), self._recorder,
+                   own=(BntuiError, KeyError, TypeError, ValueError, AttributeError, OverflowError)),
             Reader("resumed_config", 6, [self.config_json], as_json, self._resumed),
             Reader("IDX", 5, [images, labels], (mutate_bytes,), lambda raw: self._idx(raw, "")),
             Reader("IDX, gzipped", 4, [gzip.compress(images), gzip.compress(labels)], (mutate_gzip,),
@@ -382,7 +383,7 @@ class Readers:
         return not playback.problem and history.started is not None
 
     def _events(self, raw: bytes) -> bool:
-        return bool(list(read_events(io.StringIO(raw.decode(errors="replace")))))
+        return bool(list(read_events(io.BytesIO(raw))))
 
     def _from_dict(self, raw: bytes) -> bool:
         try:
@@ -398,7 +399,7 @@ class Readers:
         try:
             Series.from_dict(json.loads(raw)).points()
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-            # What it says it raises; its caller, Recorder.restore, makes a UsageError of them.
+            # What it says it raises; the caller of Recorder.restore makes a damaged checkpoint of them.
             return False
         return True
 

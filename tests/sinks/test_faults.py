@@ -128,7 +128,7 @@ def check_whole(folder: Path) -> None:
 
 
 def kinds_in_journal(folder: Path) -> list[str]:
-    with (folder / "journal.jsonl").open() as file:
+    with (folder / "journal.jsonl").open("rb") as file:
         return [type(event).__name__ for event in read_events(file)]
 
 
