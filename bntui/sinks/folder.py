@@ -19,6 +19,7 @@ from bntui.errors import ExportError, UsageError
 from bntui.regular import open_regular
 from bntui.sinks import files
 from bntui.sinks.files import check_folder, make_folder, open_own, why
+from bntui.sinks.memory import was_told
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 """Names of the newest and the one before."""
@@ -69,9 +70,16 @@ def find_interrupted() -> Path | None:
 
 
 def notice_of_interrupted(config: RunConfig) -> str:
-    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it, or nothing."""
+    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it.
+
+    Once for each such run, else nothing.
+    """
     folder = find_interrupted() if config.run_dir is None and config.resume is None else None
-    return "" if folder is None else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
+    return (
+        ""
+        if folder is None or was_told(folder)
+        else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
+    )
 
 
 def is_interrupted(folder: Path) -> bool:
@@ -134,6 +142,20 @@ def check_free(folder: Path, go_on: bool = True) -> None:
         check_folder(existing)
     except (OSError, RuntimeError) as error:
         raise ExportError(f"--run-dir {folder}: can't be written ({why(error)}); name another") from None
+
+
+def check_place() -> None:
+    """Raise ExportError unless a run folder can be made somewhere: there is nothing else that takes the results."""
+    failure = ""
+    for place in (lambda: platformdirs.user_state_path("bntui") / "runs", lambda: Path(tempfile.gettempdir())):
+        try:
+            folder = place()
+            check_folder(next(path for path in (folder, *folder.parents) if path.exists()))
+            return
+        except (OSError, RuntimeError) as error:
+            failure = why(error)
+    told = "neither in the user state folder nor among the temporary files"
+    raise ExportError(f"no run folder can be made, {told} ({failure}); name one by --run-dir, or a file by --export")
 
 
 def make_run_folder(dataset: str) -> Path:
