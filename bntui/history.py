@@ -206,7 +206,15 @@ class History:
             if self.started is not None:
                 self.started = replace(self.started, config=event.config)
         elif isinstance(event, Planned):
-            self.plans.append(event)
+            last = self.plans[-1] if self.plans else None
+            if last is not None and (last.batch_size, last.steps_per_epoch) == (
+                event.batch_size,
+                event.steps_per_epoch,
+            ):
+                # A run that went on, perhaps to more epochs.
+                self.plans[-1] = replace(last, total_steps=event.total_steps)
+            else:
+                self.plans.append(event)
         elif isinstance(event, Intervened):
             self.interventions.append(event)
             if event.action in self.settings and event.after is not None:
@@ -297,8 +305,8 @@ class History:
 def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:
     """Append the newest epoch's row, keeping rows at multiples of a stride, and return the stride.
 
-    The newest row always stays; it gives way to the next one unless its epoch is a multiple. A row of the same epoch, of
-    a run that had ended within it and went on, gives way too.
+    The newest row always stays; it gives way to the next one unless its epoch is a multiple. One of the same epoch,
+    of a run that had ended within it and went on, gives way too.
     """
     if rows and rows[-1].epoch == row.epoch:
         rows.pop()

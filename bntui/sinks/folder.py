@@ -9,6 +9,7 @@ import os
 import secrets
 import shlex
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -60,10 +61,14 @@ def lock(folder: Path) -> int | None:
     return descriptor
 
 
+def _runs() -> Path:
+    return platformdirs.user_state_path("bntui") / "runs"
+
+
 def find_interrupted() -> Path | None:
     """Return the folder of the user's newest run if it can go on: it has a checkpoint, was not completed, and rests."""
     try:
-        folder = max((platformdirs.user_state_path("bntui") / "runs").iterdir(), default=None)
+        folder = max(_runs().iterdir(), default=None)
         return folder if folder is not None and is_interrupted(folder) else None
     except (OSError, RuntimeError):
         return None
@@ -147,7 +152,8 @@ def check_free(folder: Path, go_on: bool = True) -> None:
 def check_place() -> None:
     """Raise ExportError unless a run folder can be made somewhere: there is nothing else that takes the results."""
     failure = ""
-    for place in (lambda: platformdirs.user_state_path("bntui") / "runs", lambda: Path(tempfile.gettempdir())):
+    places: tuple[Callable[[], Path], ...] = (_runs, lambda: Path(tempfile.gettempdir()))
+    for place in places:
         try:
             folder = place()
             check_folder(next(path for path in (folder, *folder.parents) if path.exists()))
@@ -168,9 +174,8 @@ def make_run_folder(dataset: str) -> Path:
     """
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
     try:
-        runs = platformdirs.user_state_path("bntui") / "runs"
-        make_folder(runs)
-        return make_temporary(name, runs)
+        make_folder(_runs())
+        return make_temporary(name, _runs())
     except (OSError, RuntimeError):
         return make_temporary(f"bntui-{name}")
 
