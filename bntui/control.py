@@ -82,10 +82,7 @@ class Control:
     def __init__(self, schedule: Iterable[tuple[int, Command]] = ()) -> None:
         # SimpleQueue, because its put is reentrant: a signal handler may interrupt another put.
         self._queue: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._planned = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
-        self._schedule = list(self._planned)
-        self.obeyed = 0
-        """How many commands of the schedule were handed out."""
+        self.go_on(schedule, 0)
         self.stopping = False
         """True once a Stop was sent: long work outside the training steps looks at it and gives up."""
         self.watching: frozenset[str] = frozenset()
@@ -110,9 +107,16 @@ class Control:
             return None
         return self._queue.get()
 
-    def skip(self, count: int) -> None:
-        """Leave out the first commands of the schedule: a run that goes on has obeyed them."""
-        self.obeyed = min(count, len(self._planned))
+    @property
+    def planned(self) -> list[tuple[int, Command]]:
+        """The whole schedule, what was obeyed of it too."""
+        return self._planned[::-1]
+
+    def go_on(self, schedule: Iterable[tuple[int, Command]], obeyed: int) -> None:
+        """Take over the schedule of a run that goes on, and leave out how many of its commands were obeyed."""
+        self._planned = sorted(schedule, key=lambda item: item[0])[::-1]  # the next one last; equals keep their order
+        self.obeyed: int = min(obeyed, len(self._planned))
+        """How many commands of the schedule were handed out."""
         self._schedule = self._planned[: len(self._planned) - self.obeyed]
 
     def wait(self) -> Command:

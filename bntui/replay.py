@@ -102,6 +102,14 @@ def _command(row: dict[str, Any]) -> Command | None:
 
 
 def scheduled(config: RunConfig) -> list[tuple[int, Command]]:
+    """Return what a run begins with as its schedule; of one that goes on, the checkpoint knows it. Raises as `planned`.
+
+    What was replayed may be another file by then, such as the results of the run itself, or gone.
+    """
+    return [] if config.resume is not None else planned(config)
+
+
+def planned(config: RunConfig) -> list[tuple[int, Command]]:
     """Return what is to happen in a run by itself: what is replayed, which has all that was planned, or else that.
 
     Raises

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 from bntui import values
 from bntui.arms import ARMS
-from bntui.control import Change, Command, PreciseBatchNorm, RestartArm
+from bntui.control import Change, Command, PreciseBatchNorm, Restart, RestartArm, Stop
 
 Scalar: TypeAlias = float | int | str | bool
 
@@ -23,6 +24,11 @@ SETTINGS: dict[str, tuple[str, values.Parse, Scalar]] = {
     "adapt_bn": ("adapt_bn", values.on_off, False),
 }
 """Name of an intervention: the option that says where it begins, what it takes, and where it begins without."""
+
+_COMMANDS: dict[str, Callable[..., Command]] = {
+    kind.__name__: kind for kind in (Change, PreciseBatchNorm, Restart, RestartArm, Stop)
+}
+"""What a checkpoint may plan: what `--intervene` and a replay do, and nothing that writes a file, as an export does."""
 
 NUMERIC_ACTIONS = (*SETTINGS, "precise_bn", "restart_arm")
 """Interventions that change the numbers of a run."""
@@ -66,6 +72,28 @@ def recorded(action: str, value: object) -> Command:
     ):
         raise ValueError("a value of its own type")
     return found
+
+
+def to_rows(planned: Iterable[tuple[int, Command]]) -> list[list[Any]]:
+    """Return a schedule as plain values: for each command its step, its name and, if it has any, its arguments."""
+    return [[step, type(what).__name__, *(getattr(what, field.name) for field in fields(what))]
+            for step, what in planned]  # fmt: skip
+
+
+def from_rows(rows: Iterable[list[Any]]) -> list[tuple[int, Command]]:
+    """Return the schedule that `to_rows` was given. Raises KeyError, TypeError or ValueError if it was not."""
+    planned = []
+    for step, name, *arguments in rows:
+        made = _COMMANDS[name](*arguments)
+        if isinstance(made, Change):
+            SETTINGS[made.setting]
+            if made.value is not None:
+                recorded(made.setting, made.value)
+        whole = isinstance(step, int) and not isinstance(step, bool) and step >= 0
+        if not whole or (isinstance(made, RestartArm) and made.arm not in ARMS):
+            raise ValueError("not a schedule")
+        planned.append((step, made))
+    return planned
 
 
 def schedule(text: str) -> list[tuple[int, Command]]:

@@ -13,15 +13,16 @@ from typing import Any
 
 from bntui.config import RunConfig
 from bntui.errors import ExportError, UsageError
-from bntui.events import Continued, Event, Intervened, Restarted, Started, from_dict, to_dict
+from bntui.events import Continued, Event, Intervened, Restarted, Started
 from bntui.history import MAX_POINTS, History, Series
 from bntui.plain import clean
 from bntui.regular import open_regular
 from bntui.sinks import files
-from bntui.sinks.files import check_writable, make_folder, why, write_whole
-from bntui.sinks.folder import CHECKPOINTS, check_files, check_free, lock, make_run_folder
-from bntui.sinks.journal import Journal, line_of
+from bntui.sinks.files import check_folder, check_writable, make_folder, why, write_whole
+from bntui.sinks.folder import CHECKPOINTS, check_files, check_free, check_place, lock, make_run_folder
+from bntui.sinks.journal import Journal, line_of, read_line
 from bntui.sinks.lines import Lines
+from bntui.sinks.memory import remember_export, remembered_export
 from bntui.sinks.reading import free_name, read_back
 from bntui.sinks.saving import save, save_anywhere, save_to_file, save_to_folder
 
@@ -65,8 +66,22 @@ class Recorder:
             self.folder = Path(config.resume)
             check_files(self.folder)
             self._lock = lock(self.folder)
+            try:
+                check_folder(self.folder)
+            except OSError as error:
+                self.close()
+                told = f"can't be written ({why(error)}); copy it to where it can"
+                raise ExportError(f"--resume {self.folder}: {told}") from None
+            if self.export is None:
+                self.export = remembered_export(self.folder)
+                if self.export is not None:
+                    check_writable(self.export, "--export")
+            else:
+                remember_export(self.folder, self.export)
         elif self._asked_for is not None:
             check_free(self._asked_for)
+        elif self.export is None:
+            check_place()
 
     @property
     def problem(self) -> str:
@@ -145,7 +160,7 @@ class Recorder:
                 "series": history.steps.to_dict(),
                 "recent": [list(row) for row in history.recent],
                 "restarts": self._restarts,
-                "started": None if history.started is None else to_dict(history.started),
+                "started": None if history.started is None else line_of(history.started),
                 "epoch": history.epoch,
             }
             write_whole(newest, pack(kept), previous, own=True)
@@ -176,8 +191,9 @@ class Recorder:
         recent = [(int(step), float(bn), float(plain)) for step, bn, plain in kept["recent"]]
         started = kept.get("started")
         # A checkpoint of an older bntui does not keep it.
-        began = None if started is None else from_dict(clean(started))
-        if length < 0 or not isinstance(began, Started | None):
+        read = None if started is None else read_line(str(started), clean)
+        began = read if isinstance(read, Started) else None
+        if length < 0 or (began is None) != (started is None):
             raise ValueError("not what a recorder keeps")
         history = History(notices=self.history.notices)
         series = Series.from_dict(kept["series"])
@@ -282,8 +298,11 @@ class Recorder:
                     f"--run-dir {self._asked_for}: can't be written ({why(error)}); name another"
                 ) from None
             if self.folder is None:
+                if self.export is None:
+                    raise ExportError(f"the run folder can't be made ({why(error)}); name one by --run-dir") from None
                 self._problems["the folder"] = f"the run folder can't be written ({why(error)}); training goes on"
         if self.folder is not None:
+            remember_export(self.folder, self.export)
             self._open_log(self.folder)
             with self._guarded("journal.jsonl"):
                 self._journal.open(self.folder / "journal.jsonl")

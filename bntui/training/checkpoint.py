@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from bntui.errors import UsageError
+from bntui.replay import planned
+from bntui.settings import from_rows, to_rows
 from bntui.training import devices
 
 if TYPE_CHECKING:
@@ -162,6 +164,7 @@ def gather(session: Session) -> dict[str, Any]:
         "position": session.position,
         "evaluated": session.evaluated,
         "obeyed": session.control.obeyed,
+        "schedule": to_rows(session.control.planned),
         "settings": dict(session.settings),
         "alarms": session.alarms.to_dict(),
         "seconds": {"train": session.watch.seconds(), "epoch": session.epoch_seconds, "wall": session.wall_seconds()},
@@ -236,7 +239,11 @@ def _restore(session: Session, state: dict[str, Any]) -> None:
         or int(state["settings"]["batch_size"]) > samples
     ):
         raise ValueError
-    session.control.skip(obeyed)
+    schedule = session.control.planned
+    if not schedule:
+        # A checkpoint of an older bntui does not keep what is planned.
+        schedule = from_rows(state["schedule"]) if "schedule" in state else planned(session.config)
+    session.control.go_on(schedule, obeyed)
     session.alarms.restore(state["alarms"])
     seconds = {name: float(state["seconds"][name]) for name in ("train", "epoch", "wall")}
     if not all(0 <= value < _MOST for value in seconds.values()):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bntui.config import RunConfig
 from bntui.errors import BntuiError
+from bntui.plain import one_line
 from bntui.signals import handling, let_go_of_the_terminal
 from bntui.sinks.folder import CHECKPOINTS
 from bntui.tui.capture import Capture
@@ -55,13 +56,13 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     code, live = _show(LiveRun(config), config, table)
     assert isinstance(live, LiveRun)
     if live.running:
-        print(f"bntui: left at once; {_what_is_left(live)}", file=sys.stderr, flush=True)
+        _say(f"left at once; {_what_is_left(live)}")
         return code or 1
     live.recorder.close()
     if live.error is not None:
         if live.unsaved:
             with contextlib.suppress(OSError):
-                print(f"bntui: error: {live.unsaved}", file=sys.stderr, flush=True)
+                _say(f"error: {live.unsaved}")
         raise live.error
     if code is None:
         raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))
@@ -157,13 +158,17 @@ def _say_goodbye(live: LiveRun) -> None:
     history, recorder = live.recorder.history, live.recorder
     if history.epochs:
         last = history.epochs[-1].validation
-        print(
-            f"bntui: {history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
-            f"without {last.plain.accuracy:.4f}",
-            file=sys.stderr,
+        _say(
+            f"{history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
+            f"without {last.plain.accuracy:.4f}"
         )
     if live.saved:
         places = [str(place) for place in (recorder.folder, recorder.export) if place not in (None, "-")]
-        print(f"bntui: results in {' and '.join(places)}", file=sys.stderr)
+        _say(f"results in {' and '.join(places)}")
     if live.before:
-        print(f"bntui: the runs before are in {' and '.join(map(str, live.before))}", file=sys.stderr)
+        _say(f"the runs before are in {' and '.join(map(str, live.before))}")
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr. There may be names of folders in it, which may hold anything."""
+    print(f"bntui: {one_line(text)}", file=sys.stderr, flush=True)
