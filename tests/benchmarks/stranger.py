@@ -1,4 +1,4 @@
-"""A stranger at the keyboard: random keys, pasted text, clicks and sizes, in a real terminal, while bntui does all it can.
+"""A stranger at the keyboard: random keys, pasted text, clicks and sizes, in a real terminal.
 
 It loads, trains, has finished and replays; and whatever is typed, it ends only when asked to, says nothing on the
 terminal but what it draws, answers, and leaves the terminal as it was. What was changed while it trained is applied
@@ -34,10 +34,10 @@ ARROWS = ("\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[H", "\x1b[F", "\x1b[5~",
 KEYS = (*" psbf+=-lndoevawrx12345[]{}cymtz?", "\t", "\x1b", "\r", "\x7f", "\x0c", "\x1a", *ARROWS)
 """Those of the table but the two that end it, and those that scroll and close."""
 OTHERS = (
-    *"0123456789.,;:!@#$%^&*()_|~`'\"<>/\\ABCDEFGHIJKLMNOPRSTUVWXYZghijkuq", "é", "ß", "批", "😀", "\u0301",
+    *"0123456789.,;:!@#$%^&*()_|~`'\"<>/\\ABCDEFGHIJKLMNOPRSTUVWXYZghijku", "é", "ß", "批", "😀", "\u0301",
     *map(chr, (0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 31)),
-    "\x1bOP", "\x1b[15~", "\x1b[24~", "\x1b[Z", "\x1b[2~", "\x1b[3~", "\x1b[1;5C", "\x1b[1;2A", "\x1bx", "\x1b[I", "\x1b[O",
-    "\x1b[97;5u", "\x1b[57441u",
+    "\x1bOP", "\x1b[15~", "\x1b[24~", "\x1b[Z", "\x1b[2~", "\x1b[3~", "\x1b[1;5C", "\x1b[1;2A", "\x1bx", "\x1b[I",
+    "\x1b[O", "\x1b[97;5u", "\x1b[57441u",
 )  # fmt: skip
 HALVES = ("\x1b[", "\x1b[<", "\x1b[<35;", "\x1bO", "\x1b[1;", "\x1b[?", "\x1b[<0;1;1", "\x1b[999999", "\x1b[?2026;")
 VALUES = ("l0.02\r", "l1e9\r", "n16\r", "n64\r", "d0.25\r", "d0\r", "o0.5\r", "esingle\r", "erunning\r",
@@ -77,7 +77,7 @@ class Stranger:
         with TerminalSession([*BNTUI, *self._command(stage, run)], size=self.size, emulate=False) as s:
             self._wait(s, {"loading": b"generating"}.get(stage, b"completed" if stage == "finished" else b"With BN"))
             for done in range(1, events + 1):
-                if self._event(s) is False or s.process.poll() is not None:
+                if not self._event(s, stage) or s.process.poll() is not None:
                     # Somebody who presses anything at random may find the way out too; but only that way.
                     self._check_end(s, asked=False)
                     return done
@@ -118,7 +118,7 @@ class Stranger:
             assert time.monotonic() < end and s.process.poll() is None, self._told(s, f"no {wanted!r}")
             s.pump(0.2)
 
-    def _event(self, s: TerminalSession) -> bool:
+    def _event(self, s: TerminalSession, stage: str) -> bool:
         """Do one thing; return False if the program is gone."""
         r, kind = self.random, self.random.random()
         if kind < 0.08:
@@ -144,7 +144,8 @@ class Stranger:
         elif kind < 0.96:
             typed = r.choice(("ry", "r1", "r2", "rn"))
         elif kind < 0.98:
-            typed = "qc"
+            # Where nothing runs, q needs no answer.
+            typed = "qc" if stage in ("loading", "training") else "?"
         else:
             typed = "\x10" + "".join(r.choices("abcdefghijklmnoxyz", k=r.randrange(4)))
         if typed:
