@@ -16,6 +16,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingsMap
+from textual.command import CommandPalette
 from textual.geometry import Size
 from textual.screen import Screen
 
@@ -45,6 +46,14 @@ DRAW_SECONDS = 0.4
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
 TOASTS_AT_ONCE = 3
 """Notices of one moment that are shown on top of the views; all of them are in the log."""
+
+
+class Palette(CommandPalette):
+    """The command palette, in which a key may move through a list that has no room yet."""
+
+    def _action_command_list(self, action: str) -> None:
+        with contextlib.suppress(KeyError):
+            super()._action_command_list(action)
 
 
 class BntuiApp(CommandApp):
@@ -409,6 +418,10 @@ class BntuiApp(CommandApp):
         self._redraw_charts()
         self._draw_chart()
         return said
+
+    def action_command_palette(self) -> None:
+        """Search all actions."""
+        self.push_screen(Palette(id="--command-palette"))
 
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""

@@ -11,11 +11,15 @@ import time
 from textual import constants
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 IDLE_SECONDS = 0.1
 """How often the thread looks whether it is to end; the app waits for that."""
 
 
+PASTE, PASTE_END = "\x1b[200~", "\x1b[201~"
+PASTE_ROUNDS = 20
+"""Of `IDLE_SECONDS`, after which a paste that was not ended is taken to be over."""
 DRAIN_SECONDS, QUIET_SECONDS = 0.4, 0.1
 """Most time that what the terminal still reports is waited for, and how long it is to be quiet."""
 
@@ -29,6 +33,42 @@ def drain(fd: int) -> None:
     while (left := end - time.monotonic()) > 0 and select.select([fd], [], [], min(QUIET_SECONDS, left))[0]:
         if not os.read(fd, 4096):
             break
+
+
+class Keyboard:
+    """Makes messages of what a terminal sends; whatever it sends, the next key is understood again.
+
+    Textual's parser fails for some numbers that are no key's, and it takes a sequence apart that is not read to its end
+    in time, even if the rest is there: the end of a paste then becomes a part of it, and so does all that follows.
+    """
+
+    def __init__(self) -> None:
+        self._parser = XTermParser()
+        self._last = ""
+        self._pasting = False
+        self._idle = 0
+
+    def feed(self, text: str) -> list[Message]:
+        """Return what a text that was read means."""
+        self._idle = 0
+        known = self._last + text
+        start, end = known.rfind(PASTE), known.rfind(PASTE_END)
+        if start != end:
+            self._pasting = start > end
+        self._last = known[1 - len(PASTE) :]
+        messages: list[Message] = []
+        try:
+            messages.extend(self._parser.feed(text))
+        except (ValueError, OverflowError, IndexError, KeyError, StopIteration, RuntimeError):
+            self._parser, self._pasting = XTermParser(), False
+        return messages
+
+    def idle(self) -> list[Message]:
+        """Return what was read means, if nothing follows: only now is a lone Escape known to be one."""
+        if not self._pasting:
+            return [*self._parser.tick()]
+        self._idle += 1
+        return self.feed(PASTE_END) if self._idle >= PASTE_ROUNDS else []
 
 
 class Driver(LinuxDriver):
@@ -59,7 +99,7 @@ class Driver(LinuxDriver):
 
     def run_input_thread(self) -> None:
         """Read keys until the app ends."""
-        parser = XTermParser(self._debug)
+        keyboard = Keyboard()
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         seconds = IDLE_SECONDS
         while not self.exit_event.is_set():
@@ -70,9 +110,9 @@ class Driver(LinuxDriver):
                     self.exit_event.wait(IDLE_SECONDS)
                     continue
                 seconds = constants.ESCAPE_DELAY if text.endswith("\x1b") else IDLE_SECONDS
-                messages = [*parser.feed(text)]
+                messages = keyboard.feed(text)
             else:
                 seconds = IDLE_SECONDS
-                messages = []
-            for message in (*messages, *parser.tick()):
+                messages = keyboard.idle()
+            for message in messages:
                 self.process_message(message)

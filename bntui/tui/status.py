@@ -77,7 +77,7 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     wide = width >= 105
     text = Text(" ", no_wrap=True, overflow="crop")
     said = waiting or history.status
-    text.append(f"{said:<10} ", style="bold" if said != "running" else "")
+    text.append(f"{said:<10} " + " " * (len(said) > 10), style="bold" if said != "running" else "")
     if history.started is not None:
         text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
         text.append(f"{norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)

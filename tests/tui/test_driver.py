@@ -66,3 +66,27 @@ def test_a_terminal_that_the_app_still_has_is_flushed_and_another_one_is_not(mon
     finally:
         os.close(master)
         os.close(slave)
+
+
+def keys(*texts: str) -> list[str]:
+    """The keys that texts mean which are read one after the other, and the pasted texts."""
+    keyboard = driver.Keyboard()
+    messages = [message for text in texts for message in (keyboard.feed(text) if text else keyboard.idle())]
+    return [str(getattr(message, "key", getattr(message, "text", ""))) for message in messages]
+
+
+def test_a_number_that_is_no_keys_does_no_harm() -> None:
+    assert keys("\x1b[999999999u", "a")[-1] == "a"
+
+
+def test_a_paste_ends_wherever_it_is_cut() -> None:
+    whole = "\x1b[200~ab\x1b[201~"
+    for cut in range(1, len(whole)):
+        # Between the two nothing comes for a while.
+        assert keys(whole[:cut], *[""] * (cut > 6), whole[cut:], "c")[-1] == "c", cut
+    for cut in range(6, len(whole)):
+        assert keys(whole[:cut], "", whole[cut:], "c") == ["ab", "c"], cut
+
+
+def test_a_paste_that_is_never_ended_ends_by_itself() -> None:
+    assert keys("\x1b[200~ab", *[""] * driver.PASTE_ROUNDS, "c") == ["ab", "c"]

@@ -142,6 +142,20 @@ def test_ctrl_p_searches_all_actions() -> None:
     play(script, act)
 
 
+def test_a_list_of_actions_without_room_can_be_paged_through() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("ctrl+p", "i")
+        await pilot.pause(0.3)
+        for key in SCROLLING * 2:
+            await pilot.press(key)
+        await pilot.pause()
+        assert app._exception is None
+        await pilot.press("escape", "escape")
+
+    for size in ((1, 1), (5, 2), (20, 5)):
+        play(Script(*run_events()), act, size)
+
+
 def test_escape_takes_the_inspect_cursor_away() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         await pilot.press("left")
