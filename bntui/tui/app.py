@@ -17,7 +17,6 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingsMap
-from textual.command import CommandPalette
 from textual.geometry import Size
 from textual.screen import Screen
 
@@ -35,6 +34,7 @@ from bntui.tui.keys import KEYS, Key, bindings, spell
 from bntui.tui.live import LiveRun
 from bntui.tui.look import THEMES, Look
 from bntui.tui.machine import Meter
+from bntui.tui.palette import Palette
 from bntui.tui.picture import Picture
 from bntui.tui.playback import Playback
 from bntui.tui.views import WATCHED_BY, Views, use_ascii_scroll_bars
@@ -47,14 +47,6 @@ DRAW_SECONDS = 0.4
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
 TOASTS_AT_ONCE = 3
 """Notices of one moment that are shown on top of the views; all of them are in the log."""
-
-
-class Palette(CommandPalette):
-    """The command palette, in which a key may move through a list that has no room yet."""
-
-    def _action_command_list(self, action: str) -> None:
-        with contextlib.suppress(KeyError):
-            super()._action_command_list(action)
 
 
 class BntuiApp(CommandApp):

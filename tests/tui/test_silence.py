@@ -156,6 +156,19 @@ def test_a_list_of_actions_without_room_can_be_paged_through() -> None:
         play(Script(*run_events()), act, size)
 
 
+def test_a_list_of_actions_that_is_left_twice_is_left_once() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        palette = app.screen
+        await pilot.press("escape")
+        palette.dismiss()
+        await pilot.pause()
+        assert app._exception is None and len(app.screen_stack) == 1
+
+    play(Script(*run_events()), act)
+
+
 def test_escape_takes_the_inspect_cursor_away() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         await pilot.press("left")
