@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Programs that the tests start inherit what is ignored, and under nohup that is SIGHUP, which they then leave ignored.
+# Programs that the tests start inherit what is ignored, and leave it ignored: SIGHUP under nohup, and SIGINT where a
+# shell without job control starts the tests in the background.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines and no health check by the clock: a slow machine is no failure. The same examples every time.
 settings.register_profile("bntui", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
