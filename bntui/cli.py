@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 from bntui import __version__
 from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import BntuiError, ExportError, UsageError
-from bntui.plain import plain_text
+from bntui.plain import one_line, shortened
 from bntui.presets import PRESETS
 from bntui.resume import resumed_config
 from bntui.values import integer
@@ -198,11 +198,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 1
         message = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
     # Words of a file may be in it.
-    message = " ".join(plain_text(message).split())
+    message = shortened(" ".join(one_line(message).split()), 600)
     try:
         if debug:
             traceback.print_exc()
-        print(f"bntui: error: {message if len(message) <= 600 else message[:597] + '...'}", file=sys.stderr, flush=True)
+        print(f"bntui: error: {message}", file=sys.stderr, flush=True)
     except OSError:
         _give_up(sys.stderr)
     return code

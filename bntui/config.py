@@ -113,7 +113,9 @@ class RunConfig:
     )
     threads: int | None = _option(None, "N", values.integer(1, 1024), "machine", "torch CPU threads", "auto")
     headless: bool = _option(False, "", values.switch, OUTPUT, "run without a screen")
-    export: str | None = _option(None, "FILE", values.path, OUTPUT, "write results.json to FILE; - is stdout", "none")
+    export: str | None = _option(
+        None, "FILE", values.path_or_stdout, OUTPUT, "write results.json to FILE; - is stdout", "none"
+    )
     quiet: bool = _option(False, "", values.switch, OUTPUT, "print nothing but errors")
     run_dir: str | None = _option(
         None, "DIR", values.path, OUTPUT, "folder of the run: journal, results", "a new one in the user state folder"
@@ -171,6 +173,11 @@ class RunConfig:
             if option.metadata["group"] != OUTPUT and option.name != "preset" and value != option.default:
                 words += [flag_of(option.name)] if value is True else [flag_of(option.name), _as_text(value)]
         return shlex.join(words)
+
+
+def is_path(name: str) -> bool:
+    """Whether an option names a file or a folder."""
+    return any(option.name == name and option.metadata["parse"] is values.path for option in fields(RunConfig))
 
 
 def flag_of(name: str) -> str:
@@ -238,7 +245,7 @@ def read_config_file(path: str) -> tuple[dict[str, Any], dict[str, str]]:
             raise UsageError(f"--config {path}: {key} is a table; write {key} = VALUE")
         if isinstance(value, list) and not isinstance(known[name].default, tuple):
             raise UsageError(f"--config {path}: {key} takes one value, not a list")
-        if known[name].metadata["parse"] is values.path and not isinstance(value, str):
+        if known[name].metadata["parse"] in (values.path, values.path_or_stdout) and not isinstance(value, str):
             raise UsageError(f"--config {path}: {key} takes a path in quotes")
         try:
             read[name] = parse_option(known[name], _as_text(value))

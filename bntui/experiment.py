@@ -19,6 +19,7 @@ from bntui.config import RunConfig
 from bntui.errors import UsageError
 from bntui.headless import run_headless
 from bntui.history import History
+from bntui.plain import one_line
 from bntui.presets import VARIANTS
 from bntui.sinks.recorder import Recorder
 
@@ -56,7 +57,7 @@ def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
             if code:
                 break
             which = ", ".join(word for word in (name, label, f"seed {seed}") if word)
-            print(f"bntui: {which}: run folder {recorder.folder}", file=sys.stderr)
+            print(one_line(f"bntui: {which}: run folder {recorder.folder}"), file=sys.stderr)
         if code:
             break
         finished.append({label: recorder.history for label, (_, recorder) in of_seed.items()})

@@ -15,6 +15,7 @@ from bntui.control import Control, Stop
 from bntui.errors import Interrupted
 from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
 from bntui.history import History
+from bntui.plain import one_line
 from bntui.replay import scheduled
 from bntui.signals import handling
 from bntui.sinks.folder import notice_of_interrupted
@@ -176,11 +177,13 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a line, above the bar if there is one, and keep it in the log."""
+        text = one_line(text)
         self._recorder.log(text)
         self._print(text, self._lines)
 
     def error(self, text: str, kind: str = "error") -> None:
         """Print a line on stderr: notices and alerts only where lines are wanted, errors always."""
+        text = one_line(text)
         self._recorder.log(f"{kind}: {text}")
         if kind == "error" or not self._quiet:
             self._print(f"bntui: {kind}: {text}", sys.stderr, always=True)

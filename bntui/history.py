@@ -164,6 +164,8 @@ class History:
     state_sha256: dict[str, str] = field(default_factory=dict)
     status: str = "loading"
     """`loading`, `running` or `paused`, then `completed`, `interrupted` or `failed`."""
+    _best_before: dict[str, Best] = field(default_factory=dict)
+    """The best before the newest epoch."""
     _epoch_stride: int = 1
     _batch_norm_stride: int = 1
     _flow_stride: int = 1
@@ -204,7 +206,15 @@ class History:
             if self.started is not None:
                 self.started = replace(self.started, config=event.config)
         elif isinstance(event, Planned):
-            self.plans.append(event)
+            last = self.plans[-1] if self.plans else None
+            if last is not None and (last.batch_size, last.steps_per_epoch) == (
+                event.batch_size,
+                event.steps_per_epoch,
+            ):
+                # A run that went on, perhaps to more epochs.
+                self.plans[-1] = replace(last, total_steps=event.total_steps)
+            else:
+                self.plans.append(event)
         elif isinstance(event, Intervened):
             self.interventions.append(event)
             if event.action in self.settings and event.after is not None:
@@ -280,6 +290,10 @@ class History:
         self._probes_seen += 1
 
     def _add_epoch(self, event: EpochEnded) -> None:
+        if self.epoch == event.epoch:
+            # The run had ended within the epoch, and went on: what was evaluated there gives way.
+            self.best = dict(self._best_before)
+        self._best_before = dict(self.best)
         self.epoch, self.step = event.epoch, event.step
         self._epoch_stride = _append_thinned(self.epochs, event, self._epoch_stride, MAX_EPOCHS)
         for arm in ARMS:
@@ -291,8 +305,11 @@ class History:
 def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:
     """Append the newest epoch's row, keeping rows at multiples of a stride, and return the stride.
 
-    The newest row always stays; it gives way to the next one unless its epoch is a multiple.
+    The newest row always stays; it gives way to the next one unless its epoch is a multiple. One of the same epoch,
+    of a run that had ended within it and went on, gives way too.
     """
+    if rows and rows[-1].epoch == row.epoch:
+        rows.pop()
     if len(rows) >= limit:
         stride *= 2
         # Of a run there is no row beyond these; a journal may tell of one epoch again and again.

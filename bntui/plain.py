@@ -29,15 +29,26 @@ def to_ascii(text: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return text as one line that is safe to show, of at most `TEXT_LIMIT` characters.
+    """Return text as one line that is safe to show, as `one_line`, of at most `TEXT_LIMIT` characters."""
+    line = one_line(text)
+    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
+
+
+def shortened(line: str, limit: int) -> str:
+    """Return a line of at most so many characters; what a longer one lacks lies in its middle, where long paths are."""
+    head = (limit - 3) // 2
+    return line if len(line) <= limit else f"{line[:head]}...{line[head + 3 - limit :]}"
+
+
+def one_line(text: str) -> str:
+    """Return text as one line that is safe to show.
 
     Escape sequences are gone, line ends are spaces, tabs are expanded; of what carriage returns overwrite, as
     progress bars do, the last is left; other control characters and lone surrogates show as �.
     """
     shown = {"dropped": "", "newline": "\n", None: "�"}
     lines = _CONTROLS.sub(lambda match: shown[match.lastgroup], text).rstrip("\r\n").split("\n")
-    line = " ".join(line.rstrip("\r").rpartition("\r")[2].expandtabs() for line in lines)
-    return line if len(line) <= TEXT_LIMIT else line[: TEXT_LIMIT - 1] + "…"
+    return " ".join(line.rstrip("\r").rpartition("\r")[2].expandtabs() for line in lines)
 
 
 def clean(value: Any) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from bntui.config import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of
+from bntui.config import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of, is_path
 from bntui.errors import UsageError
 from bntui.regular import read_regular
 
@@ -56,9 +57,16 @@ def check_same(config: RunConfig, stored: object) -> None:
         raise UsageError(f"--resume {config.resume}: the checkpoint tells no configuration; start the run again")
     for name, value in config.to_dict().items():
         before = stored.get(name)
-        if not _is_output(name) and name not in MAY_DIFFER and value != before:
+        if _is_output(name) or name in MAY_DIFFER or (is_path(name) and _same_place(value, before)):
+            continue
+        if value != before:
             told = f"{flag_of(name)} {before}, not {value}"
             raise UsageError(f"--resume {config.resume}: that run has {told}; leave the option out, or start a new run")
+
+
+def _same_place(one: object, other: object) -> bool:
+    """Whether two paths lead to the same file or folder."""
+    return isinstance(one, str) and isinstance(other, str) and os.path.realpath(one) == os.path.realpath(other)
 
 
 def _is_output(name: str) -> bool:

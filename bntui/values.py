@@ -165,14 +165,22 @@ def probes(text: str) -> tuple[str, ...]:
 
 
 def path(text: str) -> str:
-    """Parse a path."""
+    """Parse a path and return it absolute: what is kept of it may be read in another working directory."""
     try:
         usable = bool(text) and b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:  # JSON can spell what no file name has
         usable = False
     if not usable:
         raise ValueError("a path")
-    return text
+    try:
+        return os.path.abspath(os.path.expanduser(text))
+    except OSError:
+        raise ValueError("an absolute path, because the working directory is gone") from None
+
+
+def path_or_stdout(text: str) -> str:
+    """Parse a path, or `-`."""
+    return text if text == "-" else path(text)
 
 
 def switch(text: str) -> bool:

@@ -9,6 +9,7 @@ import os
 import secrets
 import shlex
 import tempfile
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from bntui.errors import ExportError, UsageError
 from bntui.regular import open_regular
 from bntui.sinks import files
 from bntui.sinks.files import check_folder, make_folder, open_own, why
+from bntui.sinks.memory import was_told
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
 """Names of the newest and the one before."""
@@ -59,19 +61,30 @@ def lock(folder: Path) -> int | None:
     return descriptor
 
 
+def _runs() -> Path:
+    return platformdirs.user_state_path("bntui") / "runs"
+
+
 def find_interrupted() -> Path | None:
     """Return the folder of the user's newest run if it can go on: it has a checkpoint, was not completed, and rests."""
     try:
-        folder = max((platformdirs.user_state_path("bntui") / "runs").iterdir(), default=None)
+        folder = max(_runs().iterdir(), default=None)
         return folder if folder is not None and is_interrupted(folder) else None
     except (OSError, RuntimeError):
         return None
 
 
 def notice_of_interrupted(config: RunConfig) -> str:
-    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it, or nothing."""
+    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it.
+
+    Once for each such run, else nothing.
+    """
     folder = find_interrupted() if config.run_dir is None and config.resume is None else None
-    return "" if folder is None else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
+    return (
+        ""
+        if folder is None or was_told(folder)
+        else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
+    )
 
 
 def is_interrupted(folder: Path) -> bool:
@@ -136,6 +149,21 @@ def check_free(folder: Path, go_on: bool = True) -> None:
         raise ExportError(f"--run-dir {folder}: can't be written ({why(error)}); name another") from None
 
 
+def check_place() -> None:
+    """Raise ExportError unless a run folder can be made somewhere: there is nothing else that takes the results."""
+    failure = ""
+    places: tuple[Callable[[], Path], ...] = (_runs, lambda: Path(tempfile.gettempdir()))
+    for place in places:
+        try:
+            folder = place()
+            check_folder(next(path for path in (folder, *folder.parents) if path.exists()))
+            return
+        except (OSError, RuntimeError) as error:
+            failure = why(error)
+    told = "neither in the user state folder nor among the temporary files"
+    raise ExportError(f"no run folder can be made, {told} ({failure}); name one by --run-dir, or a file by --export")
+
+
 def make_run_folder(dataset: str) -> Path:
     """Make a new folder for a run, among the user's others or, where that can't be, among the temporary files.
 
@@ -146,9 +174,8 @@ def make_run_folder(dataset: str) -> Path:
     """
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
     try:
-        runs = platformdirs.user_state_path("bntui") / "runs"
-        make_folder(runs)
-        return make_temporary(name, runs)
+        make_folder(_runs())
+        return make_temporary(name, _runs())
     except (OSError, RuntimeError):
         return make_temporary(f"bntui-{name}")
 

@@ -18,10 +18,11 @@ from bntui.history import MAX_POINTS, History, Series
 from bntui.plain import clean
 from bntui.regular import open_regular
 from bntui.sinks import files
-from bntui.sinks.files import check_writable, make_folder, why, write_whole
-from bntui.sinks.folder import CHECKPOINTS, check_files, check_free, lock, make_run_folder
+from bntui.sinks.files import check_folder, check_writable, make_folder, why, write_whole
+from bntui.sinks.folder import CHECKPOINTS, check_files, check_free, check_place, lock, make_run_folder
 from bntui.sinks.journal import Journal, line_of, read_line
 from bntui.sinks.lines import Lines
+from bntui.sinks.memory import remember_export, remembered_export
 from bntui.sinks.reading import free_name, read_back
 from bntui.sinks.saving import save, save_anywhere, save_to_file, save_to_folder
 
@@ -65,8 +66,22 @@ class Recorder:
             self.folder = Path(config.resume)
             check_files(self.folder)
             self._lock = lock(self.folder)
+            try:
+                check_folder(self.folder)
+            except OSError as error:
+                self.close()
+                told = f"can't be written ({why(error)}); copy it to where it can"
+                raise ExportError(f"--resume {self.folder}: {told}") from None
+            if self.export is None:
+                self.export = remembered_export(self.folder)
+                if self.export is not None:
+                    check_writable(self.export, "--export")
+            else:
+                remember_export(self.folder, self.export)
         elif self._asked_for is not None:
             check_free(self._asked_for)
+        elif self.export is None:
+            check_place()
 
     @property
     def problem(self) -> str:
@@ -283,8 +298,11 @@ class Recorder:
                     f"--run-dir {self._asked_for}: can't be written ({why(error)}); name another"
                 ) from None
             if self.folder is None:
+                if self.export is None:
+                    raise ExportError(f"the run folder can't be made ({why(error)}); name one by --run-dir") from None
                 self._problems["the folder"] = f"the run folder can't be written ({why(error)}); training goes on"
         if self.folder is not None:
+            remember_export(self.folder, self.export)
             self._open_log(self.folder)
             with self._guarded("journal.jsonl"):
                 self._journal.open(self.folder / "journal.jsonl")

@@ -51,6 +51,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
             "environment": started.environment,
             "dataset": started.dataset,
             "arms": norm_names(started.config),
+            "plans": history.plans,
             "epochs": [
                 {
                     "epoch": row.epoch,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bntui.config import RunConfig
 from bntui.errors import BntuiError
+from bntui.plain import one_line
 from bntui.signals import handling, let_go_of_the_terminal
 from bntui.tui.capture import Capture
 from bntui.tui.terminal import check_terminal, choose_markers, choose_theme
@@ -53,14 +54,13 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     live = LiveRun(config)
     code = _show(live, config, table, live.recorder.log)
     if live.running:
-        print(f"bntui: left at once; bntui --resume {live.recorder.folder} goes on from the last checkpoint",
-              file=sys.stderr, flush=True)  # fmt: skip
+        _say(f"left at once; bntui --resume {live.recorder.folder} goes on from the last checkpoint")
         return code or 1
     live.recorder.close()
     if live.error is not None:
         if live.unsaved:
             with contextlib.suppress(OSError):
-                print(f"bntui: error: {live.unsaved}", file=sys.stderr, flush=True)
+                _say(f"error: {live.unsaved}")
         raise live.error
     if code is None:
         raise BntuiError("the terminal app failed" + ("; the results were saved" if live.saved else ""))
@@ -138,11 +138,15 @@ def _say_goodbye(live: LiveRun) -> None:
     history, recorder = live.recorder.history, live.recorder
     if history.epochs:
         last = history.epochs[-1].validation
-        print(
-            f"bntui: {history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
-            f"without {last.plain.accuracy:.4f}",
-            file=sys.stderr,
+        _say(
+            f"{history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
+            f"without {last.plain.accuracy:.4f}"
         )
     if live.saved:
         places = [str(place) for place in (recorder.folder, recorder.export) if place not in (None, "-")]
-        print(f"bntui: results in {' and '.join(places)}", file=sys.stderr)
+        _say(f"results in {' and '.join(places)}")
+
+
+def _say(text: str) -> None:
+    """Print a line on stderr. There may be names of folders in it, which may hold anything."""
+    print(f"bntui: {one_line(text)}", file=sys.stderr, flush=True)

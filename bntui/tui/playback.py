@@ -18,6 +18,7 @@ from bntui.events import (
     Intervened,
     LayerStatistics,
     Metrics,
+    Planned,
     Split,
     Started,
     Stepped,
@@ -133,12 +134,19 @@ def _events_of(results: dict[str, Any]) -> list[Event]:
 def _tell(results: dict[str, Any]) -> list[Event]:
     config, summary, points = results["config"], results["summary"], results["steps"]
     layers = {str(row["layer"]): int(row["features"]) for row in results["batch_norm"]}
-    per_epoch = max(1, int(results["dataset"]["train_samples"]) // int(config["batch_size"]))
-    total = min(int(config["epochs"]) * per_epoch, int(config["max_steps"] or 10**18))
+    # Results of an older bntui tell of no plans.
+    plans = [_planned(row) for row in results.get("plans", ())]
+    if plans:
+        per_epoch, total = plans[0].steps_per_epoch, plans[0].total_steps
+    else:
+        per_epoch = max(1, int(results["dataset"]["train_samples"]) // int(config["batch_size"]))
+        total = min(int(config["epochs"]) * per_epoch, int(config["max_steps"] or 10**18))
     events: list[Event] = [
         Started(str(results["created"]), dict(config), dict(results["environment"]), dict(results["dataset"]), layers,
                 per_epoch, total)
     ]  # fmt: skip
+    events += plans[1:]
+    steps = {int(row["epoch"]): int(row["step"]) for row in results["epochs"]}
     rate = float(summary["steps_per_second"] or 1)
     before = 0
     for step, bn, plain in zip(points["step"], points["bn_loss"], points["plain_loss"], strict=True):
@@ -159,7 +167,7 @@ def _tell(results: dict[str, Any]) -> list[Event]:
             unknown = (float("nan"),) * len(mean)
             read.append(LayerStatistics(str(row["layer"]), mean, var, unknown, unknown, weight, bias))
         epoch = int(results["batch_norm"][0]["history"][i]["epoch"])
-        events.append(BatchNormRead(epoch, epoch * per_epoch, tuple(read)))
+        events.append(BatchNormRead(epoch, steps.get(epoch, epoch * per_epoch), tuple(read)))
     for row in results.get("flow", ()):
         events.append(from_dict({"event": "FlowRead", **row}))
     for row in results.get("probes", ()):
@@ -171,6 +179,12 @@ def _tell(results: dict[str, Any]) -> list[Event]:
     hashes = {arm: str(value) for arm, value in results["state_sha256"].items()}
     events.append(Finished(str(results["status"]), int(summary["steps"]), hashes, float(summary["wall_seconds"])))
     return events
+
+
+def _planned(row: dict[str, Any]) -> Planned:
+    event = from_dict({**row, "event": "Planned"})
+    assert isinstance(event, Planned)
+    return event
 
 
 def _number(value: Any) -> float:

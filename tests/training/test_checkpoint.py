@@ -368,7 +368,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before_and_two_are_an
     assert_equal(numbers(first, resumed), numbers(run(config)))
     with pytest.raises(UsageError, match="newest is damaged: .*before is damaged: .*start the run again"):
         resume(config, [], Store([newest[:-100], before[:-100]]))
-    with pytest.raises(UsageError, match="--resume here: holds no checkpoint; start the run again"):
+    with pytest.raises(UsageError, match="here: holds no checkpoint; start the run again"):
         resume(config, [], Store())
 
 
