@@ -74,6 +74,15 @@ def test_the_command_in_the_results_runs_the_same_again(tmp_path: Path) -> None:
     assert read(tmp_path / "b")["state_sha256"] == first["state_sha256"]
 
 
+def test_behind_a_long_path_the_reason_is_still_told() -> None:
+    path = "/".join(["", "tmp", *["long" * 50] * 12, "out.json"])
+    done = bntui(*SMALL, "--export", path)
+    assert done.returncode == 5
+    assert done.stderr.startswith("bntui: error: --export /tmp/longlong")
+    assert done.stderr.endswith("long does not exist; make it first\n")
+    assert len(done.stderr) < 700
+
+
 def test_quiet_prints_nothing() -> None:
     done = bntui(*SMALL, "--epochs", "1", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
 import signal
@@ -17,12 +19,13 @@ import pytest
 
 from bntui.cli import main
 from bntui.config import RunConfig
-from bntui.errors import UsageError
+from bntui.errors import ExportError, UsageError
 from bntui.history import History
 from bntui.resume import check_same, resumed_config
-from bntui.sinks.folder import CHECKPOINTS, find_interrupted, is_interrupted
+from bntui.sinks.folder import CHECKPOINTS, find_interrupted, is_interrupted, notice_of_interrupted
+from bntui.sinks.journal import read_lines
 from bntui.sinks.recorder import Recorder
-from bntui.training import session
+from bntui.training import checkpoint, session
 from terminal_session import TerminalSession
 
 BNTUI = [sys.executable, "-m", "bntui"]
@@ -81,7 +84,12 @@ def stopped(tmp_path: Path) -> Path:
 
 def test_the_configuration_of_the_run_goes_on_with_what_may_differ(stopped: Path) -> None:
     config = resumed_config({"resume": str(stopped), "epochs": "5", "headless": True, "export": "x.json"})
-    assert (config.epochs, config.headless, config.export, config.train_samples) == (5, True, "x.json", 320)
+    assert (config.epochs, config.headless, config.export, config.train_samples) == (
+        5,
+        True,
+        str(Path.cwd() / "x.json"),
+        320,
+    )
     assert (config.resume, config.run_dir) == (str(stopped), str(stopped))
     assert resumed_config({"resume": str(stopped), "max_steps": "12"}).max_steps == 12
 
@@ -208,6 +216,240 @@ def test_a_run_folder_that_can_go_on_says_how(stopped: Path) -> None:
         Recorder(small(stopped), History())
 
 
+# What is in the folder's files
+
+
+def journal_lines(folder: Path) -> list[str]:
+    return (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+
+
+def lines_of(folder: Path, kind: str) -> list[int]:
+    return [i for i, line in enumerate(journal_lines(folder)) if json.loads(line)["event"] == kind]
+
+
+def damage(folder: Path, number: int) -> None:
+    """Make a line of the journal unreadable, and leave it as long as it was."""
+    lines = journal_lines(folder)
+    lines[number] = "x" * (len(lines[number]) - 1) + "\n"
+    (folder / "journal.jsonl").write_text("".join(lines))
+
+
+def gaps(folder: Path) -> list[str]:
+    alerts = json.loads((folder / "results.json").read_text())["alerts"]
+    return [alert["message"] for alert in alerts if alert["kind"] == "journal"]
+
+
+def test_a_damaged_line_of_the_journal_is_told_of_in_the_results(tmp_path: Path) -> None:
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    record(small(whole, epochs=3))
+    record(small(folder, epochs=3), stop_at=25)
+    damage(folder, lines_of(folder, "EpochEnded")[0])
+    done = bntui("--resume", folder)
+    told = "1 of the journal's lines is damaged or of no such run: what it told is missing from the results, such as "
+    assert gaps(folder) == [f"{told}epoch 1"]
+    assert f"alert: step 20: {gaps(folder)[0]}" in done.stderr
+    ours, theirs = results(folder), results(whole)
+    assert ours["state_sha256"] == theirs["state_sha256"]
+    assert ours["epochs"] == theirs["epochs"][1:]
+    # It is told of once, though the line is still there.
+    record(resumed_config({"resume": str(folder), "epochs": 4}))
+    assert len(gaps(folder)) == 1
+
+
+@pytest.mark.parametrize("how", ["first line", "gone", "shorter"])
+def test_a_journal_without_its_beginning_or_end_is_begun_anew_and_the_old_one_kept(tmp_path: Path, how: str) -> None:
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    record(small(whole, epochs=4))
+    record(small(folder, epochs=3), stop_at=25)
+    journal = folder / "journal.jsonl"
+    if how == "first line":
+        damage(folder, 0)
+    elif how == "shorter":
+        journal.write_text("".join(journal_lines(folder)[:3]))
+    before = journal.read_bytes()
+    if how == "gone":
+        journal.unlink()
+    bntui("--resume", folder, "--quiet")
+    kept = folder / "journal-damaged.jsonl"
+    assert (kept.read_bytes() if kept.exists() else None) == (None if how == "gone" else before)
+    (message,) = gaps(folder)
+    assert {"first line": "damaged", "gone": "is gone", "shorter": "has lost its end"}[how] in message
+    assert ("epoch" in message) == (how != "first line")
+    assert json.loads(journal_lines(folder)[0])["event"] == "Started"
+    bntui("--resume", folder, "--quiet", "--epochs", "4")
+    assert gaps(folder) == [message]
+    ours, theirs = results(folder), results(whole)
+    for name in ("state_sha256", "steps", "dataset"):
+        assert ours[name] == theirs[name]
+
+
+def test_half_a_line_that_was_written_again_is_no_damage(stopped: Path) -> None:
+    lines = journal_lines(stopped)
+    written = "".join([lines[0], lines[1][:-20] + "\n", lines[1][:9] + "\n", "\n", *lines[1:]])
+    with (stopped / "journal.jsonl").open("rb") as file:
+        whole = len(list(read_lines(file)))
+    (stopped / "journal.jsonl").write_text(written)
+    with (stopped / "journal.jsonl").open("rb") as file:
+        read = list(read_lines(file))
+    assert len(read) == whole
+    assert None not in read
+
+
+def test_a_checkpoint_of_nothing_leaves_the_results_as_they_are(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    record(small(folder))
+    before = (folder / "results.json").read_bytes()
+    for change in ({"journal": {}}, {"series": None}, {"recent": 3}, {"started": "x"}):
+        path = folder / CHECKPOINTS[0]
+        state, kept = checkpoint.unpack(path.read_bytes())
+        path.write_bytes(checkpoint.pack(state, {**kept, **change}))
+        (folder / CHECKPOINTS[1]).unlink(missing_ok=True)
+        done = bntui("--resume", folder, "--epochs", "3", code=2)
+        assert "checkpoint.pt is damaged: it does not fit that run" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert (folder / "results.json").read_bytes() == before
+        path.write_bytes(checkpoint.pack(state, kept))
+
+
+def test_a_checkpoint_that_can_not_be_read_is_told_of_and_the_one_before_is_used(tmp_path: Path) -> None:
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    record(small(whole, epochs=3))
+    record(small(folder, epochs=3, checkpoint_seconds=0))
+    (folder / CHECKPOINTS[0]).unlink()
+    (folder / CHECKPOINTS[0]).mkdir()
+    done = bntui("--resume", folder)
+    assert "notice: checkpoint.pt can't be read (it is not a regular file); goes on after step" in done.stderr
+    assert "(the one before is used)" in done.stderr
+    assert results(folder)["state_sha256"] == results(whole)["state_sha256"]
+
+
+WRITTEN = ["config.json", "checkpoint.pt", ".lock", "journal.jsonl", "results.json", "log.txt"]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_pipe_in_the_place_of_a_file_is_told_of_and_never_waited_for(stopped: Path, name: str) -> None:
+    (stopped / name).unlink()
+    os.mkfifo(stopped / name)
+    # A process, so that one that hangs is ended. Of a checkpoint, the one before takes the place.
+    usable = name == CHECKPOINTS[0]
+    done = bntui("--resume", stopped, code=0 if usable else 2)
+    assert f"{name} " in done.stderr
+    assert "not a regular file" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (stopped / name).is_fifo() != usable
+
+
+def test_the_files_of_a_run_are_for_its_owner_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        (tmp_path / "there.json").write_text("{}")
+        (tmp_path / "there.json").chmod(0o640)
+        for name in ("new", "there"):
+            record(small(tmp_path / name, checkpoint_seconds=0, export=str(tmp_path / f"{name}.json")))
+    finally:
+        os.umask(before)
+    files = [tmp_path / name / file for name in ("new", "there") for file in [*WRITTEN, CHECKPOINTS[1]]]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    # What is exported has the mode of other programs' files, or keeps its own.
+    assert (tmp_path / "new.json").stat().st_mode & 0o777 == 0o666
+    assert (tmp_path / "there.json").stat().st_mode & 0o777 == 0o640
+
+
+# Where files are
+
+
+def test_a_run_goes_on_from_another_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    monkeypatch.chdir(tmp_path / "there")
+    Path("data").mkdir()
+    record(small(Path("run"), data_dir="data", export="out.json"), stop_at=7)
+    assert json.loads(Path("run/config.json").read_text())["data_dir"] == str(tmp_path / "there" / "data")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for same in ("../there/data", str(tmp_path / "link" / "data"), "../link/data/"):
+        assert resumed_config({"resume": "../there/run", "data_dir": same}).resume == str(tmp_path / "there" / "run")
+    with pytest.raises(UsageError, match="that run has --data-dir .*there/data, not .*elsewhere/data"):
+        resumed_config({"resume": "../there/run", "data_dir": "data"})
+    record(resumed_config({"resume": "../there/run"}))
+    assert results(tmp_path / "there" / "run")["status"] == "completed"
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_run_that_goes_on_exports_as_it_was_asked_to(tmp_path: Path) -> None:
+    record(small(tmp_path / "run", export=str(tmp_path / "out.json")), stop_at=7)
+    record(resumed_config({"resume": str(tmp_path / "run")}))
+    assert json.loads((tmp_path / "out.json").read_text())["status"] == "completed"
+    before = (tmp_path / "out.json").read_bytes()
+    for _ in range(2):
+        epochs = json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] + 1
+        more = {"export": str(tmp_path / "other.json")} if epochs == 3 else {}
+        record(resumed_config({"resume": str(tmp_path / "run"), "epochs": epochs, **more}))
+        assert len(json.loads((tmp_path / "other.json").read_text())["epochs"]) == epochs
+    assert (tmp_path / "out.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("fate", ["overwritten", "gone"])
+def test_what_is_replayed_is_read_once(tmp_path: Path, fate: str) -> None:
+    planned = tmp_path / "planned.json"
+    rows = [
+        {"step": step, "epoch": 1, "action": "dropout", "from": 0.0, "to": to} for step, to in ((5, 0.5), (15, 0.1))
+    ]
+    text = json.dumps({"schema": "bntui.results/1", "interventions": rows})
+    options = {"data": "synthetic", "train_samples": 320, "validation_samples": 50, "hidden": "8"}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    words += ["--epochs", "2", "--replay-interventions", str(planned), "--quiet"]
+    planned.write_text(text)
+    bntui(*words, "--run-dir", tmp_path / "whole")
+    # Ends where it would go on, and leaves its results, a stop among them, in the place of what it replayed.
+    bntui(*words, "--run-dir", tmp_path / "parts", "--max-steps", "10")
+    shutil.copy(tmp_path / "parts" / "results.json", planned)
+    if fate == "gone":
+        planned.unlink()
+    config = resumed_config({"resume": str(tmp_path / "parts"), "max_steps": "20"})
+    assert config.replay_interventions == str(planned)
+    bntui("--resume", tmp_path / "parts", "--max-steps", "20", "--quiet")
+    ours, theirs = results(tmp_path / "parts"), results(tmp_path / "whole")
+    assert [row["step"] for row in ours["interventions"]] == [5, 15]
+    assert ours["state_sha256"] == theirs["state_sha256"]
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_the_training(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    before = {path.name: path.read_bytes() for path in stopped.iterdir()}
+    monkeypatch.setattr("bntui.sinks.recorder.check_folder", fail)
+    with pytest.raises(
+        ExportError, match=r"can't be written \(Read-only file system\); copy it to where it can"
+    ) as told:
+        Recorder(resumed_config({"resume": str(stopped)}), History())
+    assert told.value.exit_code == 5
+    assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
+
+
+def test_of_an_interrupted_run_a_new_one_tells_once(tmp_path: Path, own_home: Path) -> None:
+    runs = own_home / "state" / "bntui" / "runs"
+    record(small(runs / "20000101-000000-a"), stop_at=7)
+    assert "20000101-000000-a goes on" in notice_of_interrupted(RunConfig())
+    assert notice_of_interrupted(RunConfig()) == ""
+    record(small(runs / "20000101-000001-b"), stop_at=7)
+    assert "20000101-000001-b goes on" in notice_of_interrupted(RunConfig())
+
+
+def test_a_name_that_would_act_on_the_terminal_is_printed_plain(tmp_path: Path) -> None:
+    folder = tmp_path / "run\x1b[31mred\nline\r\x1b]0;title\x07"
+    done = bntui(*SMALL, "--epochs", "1", "--run-dir", folder, "--export", folder.with_name("out\x1b[1m"))
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "\x1b" not in (folder / "log.txt").read_text()
+    done = bntui("--resume", folder, "--lr", "1", code=2)
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr
+
+
 # Whole processes
 
 
@@ -217,10 +459,11 @@ def test_more_steps_later_end_at_the_same_state(tmp_path: Path) -> None:
     bntui(*options, "--max-steps", "40", "--run-dir", tmp_path / "parts")
     bntui("--resume", tmp_path / "parts", "--max-steps", "60")
     whole, parts = results(tmp_path / "whole"), results(tmp_path / "parts")
-    assert parts["state_sha256"] == whole["state_sha256"]
-    for name in ("steps", "interventions", "alerts"):
+    # What was evaluated within an epoch gives way to what is when the run ends in the same one.
+    assert [row["epoch"] for row in parts["epochs"]] == sorted({row["epoch"] for row in parts["epochs"]})
+    for name in ("state_sha256", "steps", "interventions", "alerts", "epochs", "batch_norm", "flow"):
         assert parts[name] == whole[name]
-    assert parts["epochs"][-1] == whole["epochs"][-1]
+    assert parts["summary"]["best"] == whole["summary"]["best"]
 
 
 def test_more_epochs_later_give_the_same_results(tmp_path: Path) -> None:

@@ -130,3 +130,27 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="No space left on device"):
         write_whole(Path("/dev/full"), "text")
     assert Path("/dev/full").is_char_device()
+
+
+def test_a_temporary_file_has_a_name_that_nobody_foresees_and_follows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names that were taken before stay what they are: a link, a pipe, a file."""
+    (tmp_path / "precious").write_text("mine")
+    names = iter(["a", "b", "c", "d"])
+    monkeypatch.setattr("secrets.token_hex", lambda _: next(names))
+    (tmp_path / ".bntui-a.tmp").symlink_to("precious")
+    os.mkfifo(tmp_path / ".bntui-b.tmp")
+    (tmp_path / ".bntui-c.tmp").write_text("another's")
+    (tmp_path / f".bntui-{os.getpid()}.tmp").symlink_to("precious")
+    write_whole(tmp_path / "out.json", "text")
+    assert (tmp_path / "out.json").read_text() == "text"
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / ".bntui-c.tmp").read_text() == "another's"
+    assert next(names, None) is None
+
+
+def test_a_pipe_in_a_run_folder_is_replaced_and_not_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    write_whole(tmp_path / "results.json", "text", own=True)
+    assert (tmp_path / "results.json").read_text() == "text"
