@@ -46,3 +46,10 @@ def test_the_pictures_of_the_readme_are_there() -> None:
     assert pictures
     for picture in pictures:
         assert (Path(__file__).parent.parent / picture).is_file(), picture
+
+
+def test_a_source_distribution_holds_what_the_readme_shows() -> None:
+    included = (Path(__file__).parent.parent / "pyproject.toml").read_text().partition("targets.sdist]\n")[2]
+    folders = {picture.partition("/")[0] for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)}
+    for name in {*folders, "tests", "README.md"}:
+        assert f'"/{name}"' in included.partition("]")[0]
