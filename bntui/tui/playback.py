@@ -111,7 +111,7 @@ class Playback:
                     continue
                 fits = self._fit.takes(event)
                 self._begun = self._begun or (fits and isinstance(event, Started))
-                if not fits or not whole.startswith(self._damaged):
+                if self.problem or not fits or not whole.startswith(self._damaged):
                     self.problem = MISFIT if self._begun else NO_BEGINNING
                 self._damaged = ""
                 if fits:
