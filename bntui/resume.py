@@ -11,6 +11,7 @@ from typing import Any
 
 from bntui.config import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of, is_path
 from bntui.errors import UsageError
+from bntui.plain import plain_text
 from bntui.regular import read_regular
 
 MAY_DIFFER = ("epochs", "max_steps", "preset")
@@ -38,6 +39,10 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     if not isinstance(stored, dict):
         raise UsageError(f"{named}: its config.json is damaged; start the run again")
     names = {option.name for option in fields(RunConfig)}
+    strange = sorted(set(stored) - names - {"command"})
+    if strange:
+        told = f"that run has {flag_of(plain_text(strange[0]))}, which this bntui does not know"
+        raise UsageError(f"{named}: {told}; update it, or go on with the one that began the run")
     kept = {name: value for name, value in stored.items() if name in names and not _is_output(name)}
     try:
         before = RunConfig(**kept)

@@ -138,6 +138,13 @@ def test_a_damaged_configuration_is_an_error(tmp_path: Path, contents: bytes) ->
         resumed_config({"resume": str(tmp_path)})
 
 
+def test_a_run_of_a_later_bntui_does_not_go_on_without_its_options(stopped: Path) -> None:
+    stored = json.loads((stopped / "config.json").read_text())
+    (stopped / "config.json").write_text(json.dumps({**stored, "weight_decay": 0.1}))
+    with pytest.raises(UsageError, match="that run has --weight-decay, which this bntui does not know; update it, or"):
+        resumed_config({"resume": str(stopped)})
+
+
 def test_a_checkpoint_that_tells_no_configuration_is_an_error() -> None:
     for stored in (None, [], "text"):
         with pytest.raises(UsageError, match="tells no configuration"):
