@@ -117,9 +117,15 @@ def box(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
 
 @pytest.fixture
 def open_box(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Box]:
-    """Return a box that other users can enter: pytest's own folders are closed to them."""
-    root = Path(tempfile.mkdtemp(prefix="bntui-test-"))
+    """Return a box that other users can enter, with temporary files of its own: pytest's are closed to them."""
+    places = [Path(place) for place in (tempfile.gettempdir(), "/tmp", "/var/tmp")]
+    open_to_all = (p for p in places if all(f.stat().st_mode & 0o001 for f in (p, *p.resolve().parents)))
+    root = Path(tempfile.mkdtemp(prefix="bntui-test-", dir=next(open_to_all)))
     root.chmod(0o755)
+    (root / "temporary").mkdir()
+    (root / "temporary").chmod(0o1777)
+    monkeypatch.setattr(tempfile, "tempdir", str(root / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(root / "temporary"))
     before = Path.cwd()
     try:
         yield Box(root, capsys, monkeypatch)

@@ -22,7 +22,7 @@ from textual.screen import Screen
 from bntui import events as e
 from bntui.config import RunConfig
 from bntui.history import History
-from bntui.plain import plain_text
+from bntui.plain import plain_text, shortened
 from bntui.tui import status
 from bntui.tui.capture import Capture
 from bntui.tui.charts import ChartView
@@ -352,7 +352,8 @@ class BntuiApp(CommandApp):
             return
         waiting = self._said or self._waiting
         if not waiting and self.source.error is not None:
-            waiting = f"failed: {plain_text(str(self.source.error))}"
+            # The reason stands at the end, often behind a long path.
+            waiting = shortened(f"failed: {plain_text(str(self.source.error))}", max(20, base.size.width - 2))
         usage = None if self._meter is None else self._meter.usage
         self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage))
 
@@ -376,7 +377,7 @@ class BntuiApp(CommandApp):
             return
         self._views.current = name
         if self.screen_stack[0].has_class("tiny"):
-            self._say(f"{name}: in a larger window")
+            self._say("needs a larger window")
         self._urgent = True
         self._draw_text()
 
