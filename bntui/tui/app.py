@@ -377,7 +377,7 @@ class BntuiApp(CommandApp):
             return
         self._views.current = name
         if self.screen_stack[0].has_class("tiny"):
-            self._say("needs a larger window")
+            self._say("larger window needed")
         self._urgent = True
         self._draw_text()
 

@@ -31,7 +31,7 @@ def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: s
         assert len(lines) == size[1]
         assert any(line.strip() for line in lines)
         if tiny:
-            assert ("this view is shown a" if view == "1" else "needs a larger windo") in lines[0]
+            assert ("this view is shown a" if view == "1" else "larger window needed") in lines[0]
 
     play(Script(*(run_events(epochs) if epochs else [])), act, size)
 
