@@ -149,12 +149,12 @@ class BntuiApp(CommandApp):
         if self._meter is not None:
             self._meter.stop()
 
-    def on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """Leave all keys to a dialog that is open, and those that scroll to the view."""
         if len(self.screen_stack) > 1:
             return
         if self._dialog.is_open:
-            self._dialog.take(event)
+            await self._dialog.take(event)
             return
         if self._said:
             self._said, self._changed = "", True

@@ -34,10 +34,10 @@ def scroll(widget: Widget, key: str) -> str:
     return ""
 
 
-_EDITING = frozenset(
-    key for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
-)
-"""Keys that do something where a value is typed, beside those that write."""
+_EDITING = {
+    key: binding.action for binding in Input.BINDINGS if isinstance(binding, Binding) for key in binding.key.split(",")
+}
+"""What keys do where a value is typed, beside those that write."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,32 @@ class Answer:
 class OneLine(Input):
     """An Input that keeps the order of keys that arrive together, as over a slow line.
 
-    As bindings, Backspace and Enter would be acted on by the app, after the letters that follow them.
+    As bindings, Backspace, Enter and the like would be acted on by the app, after the letters that follow them.
     """
+
+    def __init__(self, submit: Callable[[], object]) -> None:
+        super().__init__(id="dialog-input")
+        self._submit = submit
 
     async def on_key(self, event: events.Key) -> None:
         """Act on them at once."""
-        if event.key == "backspace":
+        if event.key in _EDITING:
             event.stop()
-            self.action_delete_left()
-        elif event.key == "enter":
-            event.stop()
-            await self.action_submit()
+            await self.edit(event)
+
+    async def edit(self, event: events.Key) -> bool:
+        """Write what a key writes, or do what it does; return whether it does anything."""
+        if event.key in _EDITING:
+            await self.run_action(_EDITING[event.key])
+        elif event.is_printable and event.character:
+            self.insert_text_at_cursor(event.character)
+        else:
+            return False
+        return True
+
+    async def action_submit(self) -> None:
+        """Hand the value over at once, before the next key."""
+        self._submit()
 
 
 class Dialog(VerticalScroll, can_focus=False):
@@ -75,7 +90,7 @@ class Dialog(VerticalScroll, can_focus=False):
     def __init__(self) -> None:
         super().__init__(id="dialog")
         self._text = Picture()
-        self._input = OneLine(id="dialog-input")
+        self._input = OneLine(self._take_value)
         self._problem = Static(id="dialog-problem")
         self._answers: Sequence[Answer] = ()
         self._closing_keys: tuple[str, ...] = ()
@@ -124,15 +139,27 @@ class Dialog(VerticalScroll, can_focus=False):
         self._input.value = value
         self._problem.update("Enter sets it, Escape leaves it as it is.")
         self._input.display = self._problem.display = True
-        self._input.focus()
+        # At once, not by `focus`, which only does so later: an Escape may come before, and keys that are to be typed.
+        self._input.can_focus = True
+        self.screen.set_focus(self._input)
 
     def close(self) -> None:
         """Go back to the views."""
-        if self._input.has_focus:
-            self.screen.set_focus(None)
+        self._leave_input()
         self.display = False
 
+    def _leave_input(self) -> None:
+        """Have keys go to the app again; nothing may give them to an input that is not shown."""
+        if self._types:
+            self.screen.set_focus(None)
+        self._input.can_focus = False
+
+    @property
+    def _types(self) -> bool:
+        return self.screen.focused is self._input
+
     def _open(self, text: Text) -> None:
+        self._leave_input()
         self._answers, self._closing_keys, self._name = (), (), ""
         self.border_subtitle = ""
         self._input.display = self._problem.display = False
@@ -141,15 +168,14 @@ class Dialog(VerticalScroll, can_focus=False):
         self.display = True
         self.scroll_home(animate=False)
 
-    def take(self, event: events.Key) -> None:
+    async def take(self, event: events.Key) -> None:
         """Act on a key that was pressed while the dialog is open, and let nobody else act on it but the input."""
         if event.key == "escape" and not self._answers:
             self.close()
-        elif self._input.has_focus:
-            if not event.is_printable and event.key not in _EDITING:
+        elif self._types:
+            # It was typed before the input had the focus, or is none that an input knows.
+            if not await self._input.edit(event):
                 self.say("Enter sets it, Escape leaves it as it is")
-                event.prevent_default()
-            return
         elif event.key in self._closing_keys or event.character in self._closing_keys:
             self.close()
         else:
@@ -166,10 +192,9 @@ class Dialog(VerticalScroll, can_focus=False):
         keys = [answer.key for answer in self._answers]
         return f"answer with {', '.join(keys[:-1])} or {keys[-1]}" if keys else "Escape closes this"
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def _take_value(self) -> None:
         """Take the value, or say what would have been one."""
-        event.stop()
-        complaint = self._check(event.value.strip())
+        complaint = self._check(self._input.value.strip())
         self._problem.update(complaint)
         if not complaint:
             self.close()

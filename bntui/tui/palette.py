@@ -18,7 +18,7 @@ class Palette(CommandPalette):
     def dismiss(self, result: Any = None) -> AwaitComplete:
         """Go away, unless it has: a click may come after the Escape that closed it."""
         stack: list[Screen[Any]] = self.app.screen_stack
-        return super().dismiss(result) if stack[-1] is self else AwaitComplete()
+        return super().dismiss(result) if stack[-1] is self else AwaitComplete.nothing()  # type: ignore[no-untyped-call]
 
     def _on_click(self, event: Click) -> None:  # type: ignore[override]
         # The terminal may have become smaller since.

@@ -169,6 +169,20 @@ def test_a_list_of_actions_that_is_left_twice_is_left_once() -> None:
     play(Script(*run_events()), act)
 
 
+def test_a_value_may_be_typed_and_left_faster_than_the_screen_follows() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert app._driver is not None
+        for key in ("l", "escape", "d", "ctrl+u", "0", ".", "5", "enter", "l", "escape", "question_mark"):
+            app._driver.send_message(Key(key, {"question_mark": "?"}.get(key, key if len(key) == 1 else None)))
+        await pilot.pause(0.2)
+        assert "pause or resume training" in screen_text(app)
+        assert script.asked() == [c.Change("dropout", 0.5)]
+
+    play(script, act)
+
+
 def test_escape_takes_the_inspect_cursor_away() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         await pilot.press("left")
