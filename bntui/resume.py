@@ -28,16 +28,7 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     """
     folder = str(RunConfig(resume=given["resume"]).resume)
     named = f"--resume {folder}"
-    try:
-        raw = read_regular(Path(folder) / "config.json", CONFIG_FILE_LIMIT)
-        stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
-    except (ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict):
-        raise UsageError(f"{named}: its config.json is damaged; start the run again")
+    stored = _stored(Path(folder), named)
     names = {option.name for option in fields(RunConfig)}
     strange = sorted(set(stored) - names - {"command"})
     if strange:
@@ -54,6 +45,31 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     config = replace(before, **{**given, "preset": before.preset, "run_dir": folder})
     check_same(config, before.to_dict())
     return config
+
+
+def _stored(folder: Path, named: str) -> dict[str, Any]:
+    """Return the configuration in a run folder: that of `config.json` or, if it is gone, with which the journal begins.
+
+    Raises UsageError with `named` at its beginning.
+    """
+    stored: object = None
+    try:
+        try:
+            raw = read_regular(folder / "config.json", CONFIG_FILE_LIMIT)
+            stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
+        except FileNotFoundError:
+            if not (folder / "journal.jsonl").exists():
+                raise
+            first = read_regular(folder / "journal.jsonl", CONFIG_FILE_LIMIT).partition(b"\n")[0]
+            stored = json.loads(first).get("config")
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
+    except (ValueError, RecursionError, AttributeError):
+        stored = None
+    if not isinstance(stored, dict):
+        raise UsageError(f"{named}: its config.json is damaged; start the run again")
+    return stored
 
 
 def check_same(config: RunConfig, stored: object) -> None:

@@ -26,7 +26,7 @@ from bntui.sinks.folder import CHECKPOINTS, find_interrupted, is_interrupted, no
 from bntui.sinks.journal import read_lines
 from bntui.sinks.recorder import Recorder
 from bntui.training import checkpoint, session
-from terminal_session import TerminalSession
+from terminal_session import TIMEOUT, TerminalSession
 
 BNTUI = [sys.executable, "-m", "bntui"]
 SMALL = ["--data", "synthetic", "--train-samples", "650", "--validation-samples", "50", "--hidden", "8,8",
@@ -546,7 +546,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Any]:
 
 def until_it_trains(folder: Path, known: int) -> Iterator[None]:
     """Yield until the journal is another one than it was, or grows beyond what is known of it."""
+    end = time.monotonic() + TIMEOUT
     while not (folder / CHECKPOINTS[0]).exists() or (folder / "journal.jsonl").stat().st_mtime_ns == known:
+        assert time.monotonic() < end, "it does not train"
         yield
 
 
@@ -572,6 +574,22 @@ def test_a_run_that_is_asked_to_stop_goes_on(whole: tuple[list[str], Any], tmp_p
     assert is_interrupted(folder)
     bntui("--resume", folder, "--quiet")
     assert results(folder) == expected
+
+
+def test_a_run_without_its_config_goes_on_with_what_the_journal_begins_with(
+    whole: tuple[list[str], Any], tmp_path: Path
+) -> None:
+    options, expected = whole
+    folder = tmp_path / "run"
+    process = subprocess.Popen([*BNTUI, "--headless", "--quiet", *options, "--run-dir", str(folder)])
+    for _ in until_it_trains(folder, 0):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    (folder / "config.json").unlink()
+    bntui("--resume", folder, "--quiet")
+    assert results(folder) == expected
+    assert (folder / "config.json").exists()
 
 
 def test_a_run_that_is_killed_again_and_again_gives_the_same_results(
