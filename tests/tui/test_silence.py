@@ -138,6 +138,8 @@ def test_ctrl_p_searches_all_actions() -> None:
         await pilot.pause(0.5)
         assert len(app.screen_stack) == 1
         assert script.asked() == [c.Change("freeze")]
+        app.delay_update()
+        assert app._batch_count == 0  # what is chosen there never stops the drawing
 
     play(script, act)
 
