@@ -49,6 +49,7 @@ def source(state: str) -> Script:
 
 
 def seen(app: BntuiApp) -> tuple[Any, ...]:
+    app.screen._refresh_layout()  # what is to be shown, and not what was shown last
     screen = "\n".join(line for line in screen_text(app).split("\n") if "samples/s" not in line)
     return screen, len(app.screen_stack), [toast.message for toast in app._notifications]
 
