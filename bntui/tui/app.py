@@ -416,6 +416,9 @@ class BntuiApp(CommandApp):
         """Search all actions."""
         self.push_screen(Palette(id="--command-palette"))
 
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Draw on: Textual would stop for a moment, and for good if the timer that ends it is lost."""
+
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""
         self._say("the screen was drawn anew")

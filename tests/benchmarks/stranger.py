@@ -206,9 +206,14 @@ class Stranger:
     def _replay(self, run: Path) -> None:
         """Apply what was changed again, without a screen: the weights are the same."""
         made = json.loads((run / "results.json").read_text())
+        if made["interventions"][-1]["action"] != "stop":
+            self.say("it was left before the first step, and its results are those of an export before that")
+            return
         again = run / "again.json"
         options = ["--headless", "--quiet", *DATA, "--epochs", "100000", "--replay-interventions", str(run)]
-        done = subprocess.run([*BNTUI, *options, "--export", str(again)], capture_output=True, text=True, timeout=3600)
+        done = subprocess.run(
+            [*BNTUI, *options, "--export", str(again)], capture_output=True, text=True, timeout=10 * TIMEOUT
+        )
         assert done.returncode in (0, 130) and not done.stderr, done.stderr
         results = json.loads(again.read_text())
         for key in ("state_sha256", "status"):

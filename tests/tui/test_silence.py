@@ -49,6 +49,7 @@ def source(state: str) -> Script:
 
 
 def seen(app: BntuiApp) -> tuple[Any, ...]:
+    app.screen._refresh_layout()  # what is to be shown, and not what was shown last
     screen = "\n".join(line for line in screen_text(app).split("\n") if "samples/s" not in line)
     return screen, len(app.screen_stack), [toast.message for toast in app._notifications]
 
@@ -138,6 +139,8 @@ def test_ctrl_p_searches_all_actions() -> None:
         await pilot.pause(0.5)
         assert len(app.screen_stack) == 1
         assert script.asked() == [c.Change("freeze")]
+        app.delay_update()
+        assert app._batch_count == 0  # what is chosen there never stops the drawing
 
     play(script, act)
 
