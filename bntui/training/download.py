@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bntui.errors import DataError
+from bntui.signals import interruptible
 from bntui.training import idx
 
 Report = Callable[[str, int, int, str], None]
@@ -41,7 +42,7 @@ def download(name: str, root: Path, report: Report) -> None:
         torchvision does not work here, no mirror answers, or every attempt failed.
     """
     report("loading torchvision", 0, 0, "")
-    datasets = _import_datasets(name)
+    datasets = interruptible(lambda: _import_datasets(name))
     kind = getattr(datasets, FOLDERS[name])
     report(f"looking for a mirror of {name}", 0, 0, "")
     _check_reachable(name, list(kind.mirrors))
