@@ -131,18 +131,30 @@ def _show(
     # Textual takes them for the size, which then could not change any more.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
-    with Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture:
+    early: list[int] = []
+
+    def take(number: int) -> None:
+        if app is None:
+            early.append(number)
+        else:
+            app.take_signal(number)
+
+    with (
+        handling(config, take, take, lambda: app.take_hangup() if app is not None else None),
+        Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture,
+    ):
         app = BntuiApp(source, look, keys, lines, capture, config)
-        with handling(config, app.take_signal, app.take_signal, app.take_hangup):
-            code = app.run()
-            if not app.left_alone and not app.at_once:
-                app.source.stop()
-                app.source.join(unless=lambda: app.at_once)
+        for number in early:
+            app.take_signal(number)
+        code = app.run()
         if app.left_alone:
             let_go_of_the_terminal()
             with handling(config, lambda _: app.source.stop()) as caught:
                 app.source.join()
             code = 128 + caught[0] if caught else 0
+        elif not app.at_once:
+            app.source.stop()
+            app.source.join(unless=lambda: app.at_once)
     return None if app.return_code and code is None else code or 0, app.source
 
 

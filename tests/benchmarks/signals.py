@@ -27,6 +27,8 @@ from bntui.sinks import results
 from terminal_session import TerminalSession
 
 RUN = [sys.executable, "-m", "bntui", "--data", "synthetic", "--train-samples", "6000", "--epochs", "100000"]
+PYTHON_SECONDS = 0.1
+"""By when Python has begun, and bntui can take signals: until then they do what they do to every program."""
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -38,8 +40,7 @@ def headless(folder: Path, number: signal.Signals, seconds: float) -> tuple[int,
         time.sleep(seconds)
         process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    code = process.returncode
-    return code if code >= 0 else 128 - code, err.splitlines()
+    return process.returncode, err.splitlines()
 
 
 def app(folder: Path, number: signal.Signals, seconds: float) -> tuple[int, list[str]]:
@@ -49,7 +50,7 @@ def app(folder: Path, number: signal.Signals, seconds: float) -> tuple[int, list
         while (left := end - time.monotonic()) > 0:
             s.pump(left)
         s.kill(number)
-        code = s.finish(120)
+        s.finish(120)
         lines = s.lines_after_the_screen()
         if s.attributes() != s.attributes_before:
             lines.append("the terminal's settings were changed")
@@ -57,12 +58,12 @@ def app(folder: Path, number: signal.Signals, seconds: float) -> tuple[int, list
         lines += [f"mode {m} was left on" for m in (1049, 1000, 1006, 2004) if
                   raw.rfind(b"\x1b[?%dl" % m) < raw.rfind(b"\x1b[?%dh" % m)]  # fmt: skip
     said = ("bntui: results in ", "bntui: interrupted after step ")
-    return code, [line for line in lines if not line.startswith(said)]
+    return s.process.returncode, [line for line in lines if not line.startswith(said)]
 
 
 def complaints(folder: Path, code: int, lines: list[str], number: signal.Signals) -> list[str]:
     """Return what is wrong with how a run ended."""
-    found = [] if code == 128 + number else [f"exit code {code}"]
+    found = [] if code in (128 + number, -number) else [f"exit code {code}"]
     if len(lines) > 1 or any(not line.startswith("bntui: ") for line in lines):
         found.append(f"it said {lines}")
     if not folder.exists():
@@ -92,7 +93,11 @@ def main() -> int:
             for i in range(count):
                 number, seconds = draw.choice(NUMBERS), draw.uniform(0, a.seconds)
                 folder = Path(place) / f"{kind}-{i}"
-                found = complaints(folder, *run(folder, number, seconds), number)
+                code, lines = run(folder, number, seconds)
+                if code == -number and not lines and not folder.exists() and seconds < PYTHON_SECONDS:
+                    ends["killed before Python could take signals"] += 1
+                    continue
+                found = complaints(folder, code, lines, number)
                 ends["wrong" if found else "saved" if folder.exists() else "nothing to save"] += 1
                 if found:
                     print(f"{kind} {i}, {number.name} after {seconds:.3f} s: {'; '.join(found)}", flush=True)
