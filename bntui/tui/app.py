@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -348,7 +349,10 @@ class BntuiApp(CommandApp):
         """Redraw the line that tells how the run stands, or what is said of the last key."""
         base = self.screen_stack[0]
         if base.has_class("tiny"):
-            self._tiny.show(Text(self._said or status.one_line(self.history)))
+            width, height = base.size
+            said = textwrap.wrap(self._said, max(1, width))
+            lines = [status.one_line(self.history), *said]
+            self._tiny.show(Text("\n".join(lines if height > 1 or not said else said)))
             return
         waiting = self._said or self._waiting
         if not waiting and self.source.error is not None:

@@ -85,7 +85,7 @@ class Stranger:
                     self._check_end(s, asked=False)
                     return done
             if self._answers(s):
-                self._quit(s, stage)
+                self._quit(s)
             self._check_end(s, asked=True)
         if stage == "training" and (run / "results.json").exists():
             self._replay(run)
@@ -185,12 +185,16 @@ class Stranger:
                 return True
         raise AssertionError(self._told(s, "it does not answer"))
 
-    def _quit(self, s: TerminalSession, stage: str) -> None:
+    def _quit(self, s: TerminalSession) -> None:
+        """Leave, with the answer to the question that is asked where something runs: r may have begun a run again."""
         s.emulate = True
         s.send("q")
-        if stage in ("training", "loading"):
-            s.wait("Quit\\?")
-            s.send("s")
+        end = time.monotonic() + TIMEOUT
+        while s.process.poll() is None and time.monotonic() < end:
+            s.pump(0.1)
+            if "stop, save and quit" in s.text:
+                s.send("s")
+                return
 
     def _check_end(self, s: TerminalSession, asked: bool) -> None:
         code = s.finish()
