@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -58,14 +59,15 @@ def _stored(folder: Path, named: str) -> dict[str, Any]:
             raw = read_regular(folder / "config.json", CONFIG_FILE_LIMIT)
             stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
         except FileNotFoundError:
-            if not (folder / "journal.jsonl").exists():
+            with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+                first = read_regular(folder / "journal.jsonl", CONFIG_FILE_LIMIT).partition(b"\n")[0]
+                stored = json.loads(first).get("config")
+            if stored is None:
                 raise
-            first = read_regular(folder / "journal.jsonl", CONFIG_FILE_LIMIT).partition(b"\n")[0]
-            stored = json.loads(first).get("config")
     except OSError as error:
         why = error.strerror or error
         raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
-    except (ValueError, RecursionError, AttributeError):
+    except (ValueError, RecursionError):
         stored = None
     if not isinstance(stored, dict):
         raise UsageError(f"{named}: its config.json is damaged; start the run again")

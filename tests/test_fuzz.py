@@ -100,7 +100,7 @@ def check_views(history: History) -> None:
 
 
 MISFITS: list[tuple[str, dict[str, Any]]] = [
-    ("Stepped", {"bn": [1.0]}),
+    ("Stepped", {"bn": [1.0] * 999}),
     ("Stepped", {"bn": [], "plain": []}),
     ("Stepped", {"width": 0}),
     ("Stepped", {"width": -3}),

@@ -336,6 +336,8 @@ class BntuiApp(CommandApp):
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
         self._changed = False
         self._show_state()
+        if not self.screen_stack:
+            return
         base = self.screen_stack[0]
         width = base.size.width
         if base.has_class("tiny"):
@@ -347,6 +349,8 @@ class BntuiApp(CommandApp):
 
     def _show_state(self) -> None:
         """Redraw the line that tells how the run stands, or what is said of the last key."""
+        if not self.screen_stack:  # the clock may strike while the screens are being taken down
+            return
         base = self.screen_stack[0]
         if base.has_class("tiny"):
             width, height = base.size
@@ -370,6 +374,8 @@ class BntuiApp(CommandApp):
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
+        if not self.screen_stack:
+            return
         self._urgent = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
 
     # How a person looks at it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -20,9 +21,11 @@ import pytest
 from terminal_session import TIMEOUT, TerminalSession
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-pytestmark = pytest.mark.skipif(
-    SSHD is None or shutil.which("ssh") is None, reason="no sshd here (Debian: openssh-server)"
-)
+SHELL = pwd.getpwuid(os.getuid()).pw_shell
+pytestmark = [
+    pytest.mark.skipif(SSHD is None or shutil.which("ssh") is None, reason="no sshd here (Debian: openssh-server)"),
+    pytest.mark.skipif(SHELL.endswith(("nologin", "false")), reason=f"this user can't log in: the shell is {SHELL}"),
+]
 SMALL = ["--data", "synthetic", "--train-samples", "2000", "--validation-samples", "200", "--epochs", "100000"]
 
 
