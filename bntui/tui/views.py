@@ -54,6 +54,8 @@ class Views(ContentSwitcher):
         }
         self._table, self._explanation = ChannelTable(), Explanation()
         self._log = RichLog(id="log", max_lines=LOG_LINES, wrap=True, markup=False)
+        self._log.write("nothing has been told yet")
+        self._log_is_empty = True
         self._unwritten: deque[str] = deque(maxlen=LOG_LINES)
         """Lines for the log that nobody has seen."""
         self._scrolled: dict[str, Widget] = {
@@ -108,6 +110,9 @@ class Views(ContentSwitcher):
     def write_log(self) -> None:
         """Write the new lines to the log, all at once, if somebody looks at it: each write takes a while."""
         if self._unwritten and self.shown == "log":
+            if self._log_is_empty:
+                self._log.clear()
+                self._log_is_empty = False
             self._log.write(Text("\n".join(map(plain_text, self._unwritten))))
             self._unwritten.clear()
 
