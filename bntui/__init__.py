@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from bntui.config import RunConfig
-    from bntui.control import Control
-    from bntui.history import History
+    from bntui.config.options import RunConfig
+    from bntui.run.control import Control
+    from bntui.run.history import History
     from bntui.training.session import run
 
 __all__ = ["Control", "History", "RunConfig", "__version__", "run"]
 
 _HOMES = {
-    "Control": "bntui.control",
-    "History": "bntui.history",
-    "RunConfig": "bntui.config",
+    "Control": "bntui.run.control",
+    "History": "bntui.run.history",
+    "RunConfig": "bntui.config.options",
     "run": "bntui.training.session",
 }
 

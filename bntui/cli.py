@@ -15,13 +15,13 @@ from dataclasses import fields
 from typing import Any, NoReturn
 
 from bntui import __version__
-from bntui.config import OUTPUT, RunConfig, build_config, flag_of, read_config_file
+from bntui.config.options import OUTPUT, RunConfig, build_config, flag_of, read_config_file
+from bntui.config.parsers import integer
+from bntui.config.presets import PRESETS
 from bntui.errors import BntuiError, ExportError, ReaderGone, UsageError
-from bntui.plain import one_line, shortened
-from bntui.presets import PRESETS
-from bntui.resume import resumed_config
 from bntui.stdout import give_up, put
-from bntui.values import integer
+from bntui.storage.resume import resumed_config
+from bntui.text import one_line, shortened
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
 of memory; 5 results could not be written; 1 anything unexpected; 129, 130, 143 stopped by SIGHUP, SIGINT, SIGTERM
@@ -131,7 +131,7 @@ def _explain(words: Sequence[str]) -> int:
     if isinstance(config.bn_momentum, str):
         raise UsageError("--bn-momentum cumulative: a single batch has no average; take a number")
     layers = _count("--layers", given.layers, 99)
-    from bntui.explain import run_explain
+    from bntui.lab.explain import run_explain
 
     return run_explain(given.data_file, layers, config.bn_eps, config.bn_momentum)
 
@@ -145,7 +145,7 @@ def _experiment(words: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="print the names")
     given = vars(parser.parse_args(words))
     if given.pop("list"):
-        from bntui.claims import CLAIMS
+        from bntui.lab.claims import CLAIMS
 
         return _list_presets(CLAIMS)
     name, seeds, config_file = given.pop("name"), given.pop("seeds"), given.pop("config")
@@ -153,8 +153,8 @@ def _experiment(words: Sequence[str]) -> int:
         raise UsageError("experiment: which one? see bntui experiment --list")
     count = _count("--seeds", seeds, 1_000)
     options = {} if config_file is None else read_config_file(config_file)[0]
-    from bntui.claims import claims_of
-    from bntui.experiment import run_experiment
+    from bntui.lab.claims import claims_of
+    from bntui.lab.experiment import run_experiment
 
     claims_of(name)
     return run_experiment(name, build_config({**options, **given, "preset": name}), count)
@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = {**options, **given}
         del given["config"]
         if replay:
-            from bntui.tui.front import run_replay
+            from bntui.tui.launch import run_replay
 
             path = given.pop("run")
             return run_replay(path, build_config(given), keys)
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from bntui.headless import run_headless
 
             return run_headless(config)
-        from bntui.tui.front import run_app
+        from bntui.tui.launch import run_app
 
         return run_app(config, keys)
     except BntuiError as error:

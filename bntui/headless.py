@@ -9,18 +9,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bntui import __version__
-from bntui.arms import norm_names
-from bntui.config import RunConfig
-from bntui.control import Control, Stop
+from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
-from bntui.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
-from bntui.history import History
-from bntui.plain import one_line
-from bntui.replay import scheduled
-from bntui.signals import handling, interruptible
-from bntui.sinks.folder import notice_of_interrupted
-from bntui.sinks.recorder import Recorder
+from bntui.run.arms import norm_names
+from bntui.run.control import Control, Stop
+from bntui.run.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
+from bntui.run.history import History
+from bntui.run.signals import handling, interruptible
 from bntui.stdout import give_up
+from bntui.storage.folder import notice_of_interrupted
+from bntui.storage.recorder import Recorder
+from bntui.storage.replay import scheduled
+from bntui.text import one_line
 from bntui.training import import_run
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import pyte
 from PIL import Image, ImageDraw, ImageFont
 
 from bntui.tui.app import BntuiApp
-from bntui.tui.playback import Playback
+from bntui.tui.sources.playback import Playback
 
 HERE = Path(__file__).parent
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"

@@ -6,10 +6,10 @@ import resource
 import sys
 import tempfile
 
-from bntui import events as e
-from bntui.config import RunConfig
-from bntui.history import History
-from bntui.sinks.recorder import Recorder
+from bntui.config.options import RunConfig
+from bntui.run import events as e
+from bntui.run.history import History
+from bntui.storage.recorder import Recorder
 
 STEPS_PER_EPOCH, STEPS_PER_EVENT = 1_875, 200
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bntui import control as c
-from bntui import events as e
-from bntui.control import Control
+from bntui.run import control as c
+from bntui.run import events as e
+from bntui.run.control import Control
 from bntui.tui.app import BntuiApp
-from bntui.tui.look import Look
+from bntui.tui.theme import Look
 
 
 class Script:

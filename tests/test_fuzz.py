@@ -20,19 +20,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import fuzz
-from bntui import events as e
 from bntui.cli import main
-from bntui.config import RunConfig, read_config_file
-from bntui.control import Control
+from bntui.config.options import RunConfig, read_config_file
+from bntui.data import idx
 from bntui.errors import DataError, UsageError
-from bntui.history import MAX_EPOCHS, History
-from bntui.replay import read_interventions
-from bntui.resume import resumed_config
-from bntui.sinks.recorder import Recorder
-from bntui.training import checkpoint, idx, session
-from bntui.tui import playback
-from bntui.tui.chart import Chart, Line, draw
-from bntui.tui.status import header
+from bntui.run import events as e
+from bntui.run.control import Control
+from bntui.run.history import MAX_EPOCHS, History
+from bntui.storage.recorder import Recorder
+from bntui.storage.replay import read_interventions
+from bntui.storage.resume import resumed_config
+from bntui.training import checkpoint, session
+from bntui.tui.plot.chart import Chart, Line, draw
+from bntui.tui.sources import playback
+from bntui.tui.views.status import header
 
 NAMES = (
     "read_results", "read_interventions", "Playback, file", "Playback, folder", "views of a file", "views of a folder",

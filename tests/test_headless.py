@@ -15,7 +15,7 @@ import jsonschema
 import pexpect
 import pytest
 
-from bntui.sinks import results
+from bntui.storage import results
 
 BNTUI = [sys.executable, "-m", "bntui"]
 SMALL = ["--headless", "--data", "synthetic", "--train-samples", "1000", "--validation-samples", "200"]
@@ -316,8 +316,8 @@ def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
     # A trainer in the middle of a step that never ends: the first interrupt only asks for a stop.
     code = (
         "import time\n"
-        "from bntui.config import RunConfig\n"
-        "from bntui.signals import handling\n"
+        "from bntui.config.options import RunConfig\n"
+        "from bntui.run.signals import handling\n"
         "with handling(RunConfig(), lambda _: None) as caught:\n"
         "    print('training', flush=True)\n"
         "    while not caught: time.sleep(0.01)\n"

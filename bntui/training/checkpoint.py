@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from bntui.config.interventions import from_rows, to_rows
 from bntui.errors import UsageError
-from bntui.replay import planned
-from bntui.settings import from_rows, to_rows
+from bntui.storage.replay import planned
 from bntui.training import devices
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from bntui.config import RunConfig
+from bntui.config.options import RunConfig
 from bntui.errors import DeviceError
 
 _SERIAL_WORK = 5e8

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from bntui.events import Metrics, Scalar, Split
-from bntui.training.data import Dataset, Samples, to_input
-from bntui.training.models import Pair
-from bntui.training.norms import SwitchableBatchNorm1d
-from bntui.training.shifts import shifted
+from bntui.data.corruptions import shifted
+from bntui.data.resident import Dataset, Samples, to_input
+from bntui.models.mlp import Pair
+from bntui.models.norms import SwitchableBatchNorm1d
+from bntui.run.events import Metrics, Scalar, Split
 
 _ROWS_AT_ONCE = 2_000
 PRECISE_SAMPLES = 10_000

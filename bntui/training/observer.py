@@ -6,14 +6,14 @@ import time
 
 from torch import Tensor
 
-from bntui.config import RunConfig
-from bntui.control import Control
-from bntui.events import BatchNormRead, Emit, FlowRead, Notice
-from bntui.training import probes
-from bntui.training.data import Samples
-from bntui.training.mechanism import Mechanism
-from bntui.training.step import Trainer
-from bntui.values import PROBES
+from bntui.config.options import RunConfig
+from bntui.config.parsers import PROBES
+from bntui.data.resident import Samples
+from bntui.probes.flow import explain, read_flow, read_norms
+from bntui.probes.mechanism import Mechanism
+from bntui.run.control import Control
+from bntui.run.events import BatchNormRead, Emit, FlowRead, Notice
+from bntui.training.fused.engine import Trainer
 
 WATCH_SECONDS = 0.5
 """How often somebody who watches gets a reading within an epoch."""
@@ -78,12 +78,12 @@ class Observer:
         flow: FlowRead | None = None
         if self._flow:
             unit = self._config.unit if self._last else self._control.unit
-            flow = probes.read_flow(self._trainer.layers, epoch, step, unit, live=not self._last)
+            flow = read_flow(self._trainer.layers, epoch, step, unit, live=not self._last)
             self._emit(flow)
         if self._explain:
             watched = "explain" in self._control.watching
             layer, channel = (self._control.layer, self._control.unit) if watched else (0, self._config.unit)
-            read = probes.explain(self._trainer.norm_layers, layer, channel, step, live=not self._last)
+            read = explain(self._trainer.norm_layers, layer, channel, step, live=not self._last)
             if read is not None:
                 self._emit(read)
         if self._flow or self._explain:
@@ -111,7 +111,7 @@ class Observer:
         if not self._trainer.norm_layers:
             return
         try:
-            read = probes.read_norms(self._trainer.norm_layers)
+            read = read_norms(self._trainer.norm_layers)
         except Exception as error:
             self.fail(error)
         else:

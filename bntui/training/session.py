@@ -10,19 +10,20 @@ from typing import Any, NoReturn
 
 import torch
 
-from bntui import control as c
-from bntui import events as e
-from bntui import resume
-from bntui.arms import ARMS
-from bntui.config import RunConfig
+from bntui.config.interventions import Scalar, initial
+from bntui.config.options import RunConfig
+from bntui.data import resident
+from bntui.data.order import batches
 from bntui.errors import Interrupted, UsageError
-from bntui.settings import Scalar, initial
-from bntui.training import checkpoint, data, devices
-from bntui.training.alarms import Alarms
+from bntui.run import control as c
+from bntui.run import events as e
+from bntui.run.alarms import Alarms
+from bntui.run.arms import ARMS
+from bntui.storage import resume
+from bntui.training import checkpoint, devices
 from bntui.training.checkpoint import Store
 from bntui.training.evaluation import Evaluator, set_running_statistics
 from bntui.training.observer import Observer
-from bntui.training.order import batches
 from bntui.training.state import State
 
 EMIT_SECONDS = 0.1
@@ -78,7 +79,7 @@ def _run(config: RunConfig, device: torch.device, emit: e.Emit, control: c.Contr
                 raise Interrupted
             emit(e.Loading(what, done, total, unit))
 
-        dataset = data.load(config, device, report, lambda message: emit(e.Notice(message)))
+        dataset = resident.load(config, device, report, lambda message: emit(e.Notice(message)))
         config = replace(config, data=dataset.name, device=str(device))
         with torch.inference_mode(False):
             session = Session(config, dataset, device, emit, control, store)
@@ -119,7 +120,7 @@ class Session(State):
     def __init__(
         self,
         config: RunConfig,
-        dataset: data.Dataset,
+        dataset: resident.Dataset,
         device: torch.device,
         emit: e.Emit,
         control: c.Control,

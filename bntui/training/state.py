@@ -6,13 +6,13 @@ import math
 
 import torch
 
-from bntui.config import RunConfig
-from bntui.events import Planned
-from bntui.settings import SETTINGS, Scalar, initial
-from bntui.training import models
-from bntui.training.data import Dataset
-from bntui.training.order import DataOrder
-from bntui.training.step import Trainer, state_sha256
+from bntui.config.interventions import SETTINGS, Scalar, initial
+from bntui.config.options import RunConfig
+from bntui.data.order import DataOrder
+from bntui.data.resident import Dataset
+from bntui.models import mlp
+from bntui.run.events import Planned
+from bntui.training.fused.engine import Trainer, state_sha256
 from bntui.training.stopwatch import Stopwatch
 
 
@@ -44,7 +44,7 @@ class State:
 
     def begin(self) -> None:
         """Set everything but the settings to where it is before the first step."""
-        self.pair = models.build_pair(self.config, self.device)
+        self.pair = mlp.build_pair(self.config, self.device)
         self.trainer = Trainer(self.pair, self.config)
         self.order = DataOrder(self.pair.generator)
         self.step, self.epoch, self.position = 0, 1, 0

@@ -20,25 +20,25 @@ from textual.binding import BindingsMap
 from textual.geometry import Size
 from textual.screen import Screen
 
-from bntui import events as e
-from bntui.config import RunConfig
-from bntui.history import History
-from bntui.plain import plain_text, shortened
-from bntui.tui import status
-from bntui.tui.capture import Capture
-from bntui.tui.charts import ChartView
-from bntui.tui.commands import NOTHING_TRAINS, CommandApp
-from bntui.tui.dialog import SCROLLING
-from bntui.tui.figures import StepAxis
+from bntui.config.options import RunConfig
+from bntui.run import events as e
+from bntui.run.history import History
+from bntui.text import plain_text, shortened
+from bntui.tui.actions import NOTHING_TRAINS, CommandApp
 from bntui.tui.keys import KEYS, Key, bindings, spell
-from bntui.tui.live import LiveRun
-from bntui.tui.look import THEMES, Look
-from bntui.tui.machine import Meter
 from bntui.tui.palette import Palette
-from bntui.tui.picture import Picture
-from bntui.tui.playback import Playback
-from bntui.tui.views import WATCHED_BY, Views, use_ascii_scroll_bars
-from bntui.tui.words import told
+from bntui.tui.sources.live import LiveRun
+from bntui.tui.sources.playback import Playback
+from bntui.tui.terminal.capture import Capture
+from bntui.tui.terminal.machine import Meter
+from bntui.tui.theme import THEMES, Look
+from bntui.tui.views import status
+from bntui.tui.views.charts import ChartView
+from bntui.tui.views.dialog import SCROLLING
+from bntui.tui.views.figures import StepAxis
+from bntui.tui.views.picture import Picture
+from bntui.tui.views.views import WATCHED_BY, Views, use_ascii_scroll_bars
+from bntui.tui.views.words import told
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4

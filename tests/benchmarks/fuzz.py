@@ -31,27 +31,28 @@ from typing import Any
 
 import torch
 
-from bntui import events as e
-from bntui.arms import ARMS
-from bntui.config import RunConfig, read_config_file
-from bntui.control import Control
+from bntui.config.options import RunConfig, read_config_file
+from bntui.data import idx, resident
 from bntui.errors import BntuiError
-from bntui.explain import explain, read_batch
-from bntui.history import History, Series
-from bntui.replay import read_interventions, read_results
-from bntui.resume import resumed_config
-from bntui.sinks.journal import read_events
-from bntui.sinks.recorder import Recorder
-from bntui.training import checkpoint, data, idx, session
-from bntui.tui.chart import draw
-from bntui.tui.explanation import explain_page
-from bntui.tui.figures import AXES, TITLES, View, figure
-from bntui.tui.flows import FLOW_TITLES, flow_figure, flow_summary
-from bntui.tui.layers import ChannelTable, layer_panel
-from bntui.tui.look import Look
-from bntui.tui.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-from bntui.tui.playback import Playback
-from bntui.tui.status import header, latest, one_line, state, summary
+from bntui.lab.explain import explain, read_batch
+from bntui.run import events as e
+from bntui.run.arms import ARMS
+from bntui.run.control import Control
+from bntui.run.history import History, Series
+from bntui.storage.journal import read_events
+from bntui.storage.recorder import Recorder
+from bntui.storage.replay import read_interventions, read_results
+from bntui.storage.resume import resumed_config
+from bntui.training import checkpoint, session
+from bntui.tui.plot.chart import draw
+from bntui.tui.sources.playback import Playback
+from bntui.tui.theme import Look
+from bntui.tui.views.explanation import explain_page
+from bntui.tui.views.figures import AXES, TITLES, View, figure
+from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
+from bntui.tui.views.layers import ChannelTable, layer_panel
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
+from bntui.tui.views.status import header, latest, one_line, state, summary
 
 SECONDS = 2.0
 MEMORY = 500 << 20
@@ -300,7 +301,7 @@ class Readers:
         )  # fmt: skip
         history = History()
         recorder = Recorder(self.config, history)
-        from bntui.replay import scheduled
+        from bntui.storage.replay import scheduled
 
         finished = session.run(self.config, recorder.take, Control(scheduled(self.config)), recorder)
         recorder.take(finished)
@@ -310,7 +311,7 @@ class Readers:
         self.results, self.journal, self.config_json, self.checkpoint = (
             (run / name).read_bytes() for name in ("results.json", "journal.jsonl", "config.json", "checkpoint.pt")
         )
-        self.dataset = data.load(self.config, torch.device("cpu"), lambda *_: None, lambda _: None)
+        self.dataset = resident.load(self.config, torch.device("cpu"), lambda *_: None, lambda _: None)
         self.state, self.kept = checkpoint.unpack(self.checkpoint)
         self.series = history.steps.to_dict()
 

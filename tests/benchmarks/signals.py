@@ -23,7 +23,7 @@ import jsonschema
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bntui.sinks import results
+from bntui.storage import results
 from terminal_session import TerminalSession
 
 RUN = [sys.executable, "-m", "bntui", "--data", "synthetic", "--train-samples", "6000", "--epochs", "100000"]

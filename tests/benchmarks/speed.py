@@ -18,13 +18,14 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import baseline
-from bntui.config import RunConfig, build_config
-from bntui.control import Control
-from bntui.events import EpochEnded, Event
-from bntui.training import data, devices, session
+from bntui.config.options import RunConfig, build_config
+from bntui.data import resident
+from bntui.run.control import Control
+from bntui.run.events import EpochEnded, Event
+from bntui.training import devices, session
 
 
-def loop_seconds(dataset: data.Dataset, through_pil: bool) -> float:
+def loop_seconds(dataset: resident.Dataset, through_pil: bool) -> float:
     sets = [baseline.Images(part.images, part.labels, through_pil) for part in (dataset.train, dataset.validation)]
     return float(baseline.train(sets[0], sets[1], epochs=1, seed=1)["epochs"][0]["seconds"])
 
@@ -52,7 +53,7 @@ def main() -> None:
     default, lab = build_config(options), build_config({**options, "preset": "lab"})
     probed = build_config({**options, "probe": "all"})
     torch.set_num_threads(given.threads)
-    dataset = data.load(default, torch.device("cpu"), lambda *_: None, print)
+    dataset = resident.load(default, torch.device("cpu"), lambda *_: None, print)
     # The first epoch of each pays for what is loaded on first use, and is not counted.
     loop_seconds(dataset, True)
     bntui_seconds(lab)

@@ -17,14 +17,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bntui import control as c
-from bntui import events as e
-from bntui.config import RunConfig
+from bntui.config.interventions import NUMERIC_ACTIONS
+from bntui.config.interventions import command as command_of
+from bntui.config.options import RunConfig
+from bntui.data import resident
 from bntui.errors import DeviceError, UsageError
-from bntui.settings import NUMERIC_ACTIONS
-from bntui.settings import command as command_of
+from bntui.run import control as c
+from bntui.run import events as e
 from bntui.training import checkpoint, evaluation, session
-from bntui.training import data as datasets
 from bntui.training.checkpoint import DamagedError, pack, unpack
 from bntui.training.evaluation import evaluate
 
@@ -57,17 +57,17 @@ class Store:
 @pytest.fixture(autouse=True, scope="module")
 def digits_once() -> Iterator[None]:
     """Hand the same samples out again: to draw them takes as long as the training."""
-    made: dict[Any, datasets.Dataset] = {}
+    made: dict[Any, resident.Dataset] = {}
 
-    def load_once(config: RunConfig, *rest: Any) -> datasets.Dataset:
+    def load_once(config: RunConfig, *rest: Any) -> resident.Dataset:
         key = config.train_samples, config.validation_samples, config.seed
         if key not in made:
             made[key] = load(config, *rest)
         return made[key]
 
-    load, datasets.load = datasets.load, load_once
+    load, resident.load = resident.load, load_once
     yield
-    datasets.load = load
+    resident.load = load
 
 
 def small(**options: Any) -> RunConfig:
@@ -401,7 +401,7 @@ def test_other_data_and_another_configuration_are_errors_that_name_the_differenc
 
 
 def planned(config: RunConfig) -> Schedule:
-    from bntui.replay import scheduled
+    from bntui.storage.replay import scheduled
 
     return scheduled(config)
 

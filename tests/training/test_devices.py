@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bntui.config import RunConfig
+from bntui.config.options import RunConfig
 from bntui.training import devices
 
 

@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bntui.config import RunConfig
-from bntui.events import Metrics, Split
-from bntui.settings import Scalar, initial
+from bntui.config.interventions import Scalar, initial
+from bntui.config.options import RunConfig
+from bntui.data.corruptions import shifted
+from bntui.data.digits import generate
+from bntui.data.resident import Dataset, Samples, to_input
+from bntui.models.mlp import Pair, build_pair
+from bntui.models.norms import SwitchableBatchNorm1d
+from bntui.run.events import Metrics, Split
 from bntui.training import evaluation
-from bntui.training.data import Dataset, Samples, to_input
-from bntui.training.digits import generate
 from bntui.training.evaluation import Evaluator, estimate, evaluate, normalizing, set_running_statistics
-from bntui.training.models import Pair, build_pair
-from bntui.training.norms import SwitchableBatchNorm1d
-from bntui.training.shifts import shifted
-from bntui.training.step import Trainer, state_sha256
+from bntui.training.fused.engine import Trainer, state_sha256
 
 CPU = torch.device("cpu")
 KINDS = [

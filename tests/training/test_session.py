@@ -12,17 +12,18 @@ import pytest
 import torch
 
 import baseline
-from bntui import control as c
-from bntui import events as e
-from bntui.alerts import gradient_ratio
-from bntui.config import RunConfig, build_config
+from bntui.config.interventions import command as command_of
+from bntui.config.options import RunConfig, build_config
+from bntui.data.resident import Samples, load
 from bntui.errors import DeviceError, Interrupted
-from bntui.settings import command as command_of
-from bntui.training import evaluation, mechanism, observer, session, state
-from bntui.training.data import Samples, load
+from bntui.models.mlp import build_pair
+from bntui.probes import mechanism
+from bntui.run import control as c
+from bntui.run import events as e
+from bntui.run.alerts import gradient_ratio
+from bntui.training import evaluation, observer, session, state
 from bntui.training.evaluation import evaluate
-from bntui.training.models import build_pair
-from bntui.training.step import Trainer
+from bntui.training.fused.engine import Trainer
 
 
 def small(**options: Any) -> RunConfig:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from bntui import control as c
-from bntui import events as e
+from bntui.run import control as c
+from bntui.run import events as e
 from bntui.tui.app import BntuiApp
-from bntui.tui.charts import ChartView
 from bntui.tui.keys import KEYS, bindings
-from bntui.tui.look import Look
+from bntui.tui.theme import Look
+from bntui.tui.views.charts import ChartView
 from scripted_app import Script, dialog_says, play, run_events, screen_text, settle
 
 SIZES = [(160, 48), (80, 24), (40, 12), (300, 100), (20, 5)]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from textual.events import Key
 
-from bntui import control as c
-from bntui import events as e
+from bntui.run import control as c
+from bntui.run import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings
-from bntui.tui.playback import Playback
+from bntui.tui.sources.playback import Playback
 from scripted_app import Script, play, run_events, screen_text, settle
 
 UNBOUND = ("f12", "ctrl+k", "ctrl+q", "shift+tab", "é", "j", "enter", "backspace", "delete", "f1", "ctrl+a", "8", "0")

@@ -1,1 +1,0 @@
-"""Where events end up on disk: the journal, the results, the run folder."""

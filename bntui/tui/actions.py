@@ -1,0 +1,306 @@
+"""What a person asks of a run: each action of the key table that the trainer answers, and the way out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from textual.app import App
+
+from bntui.config.interventions import SETTINGS
+from bntui.errors import BntuiError, ExportError
+from bntui.run import control as c
+from bntui.run.history import ENDED, History
+from bntui.storage.files import check_writable
+from bntui.storage.saving import save_to_file
+from bntui.text import plain_text
+from bntui.tui.sources.live import LiveRun
+from bntui.tui.sources.playback import Playback
+from bntui.tui.terminal.driver import Driver
+from bntui.tui.theme import Look
+from bntui.tui.views.dialog import Answer, Dialog
+from bntui.tui.views.words import setting_word, value_word
+
+ANSWER_SECONDS = 0.02
+"""How long a command may take before the screen says that it is on its way: less would only flicker."""
+
+PAUSING, RESUMING = "pausing…", "resuming…"
+SAID_SECONDS = 3.0
+"""How long the screen keeps what it says of a key."""
+WRITING = "the results are being written"
+NOTHING_TRAINS = "a replay: nothing trains here"
+
+PROMPTS = {
+    "learning_rate": "Learning rate",
+    "batch_size": "Batch size, from 2",
+    "dropout": "Dropout: share of the units, from 0 up to, not including, 1",
+    "bn_noise": "Noise after the normalization: 0 is none, 0.5 is Santurkar's",
+    "bn_eval": "Evaluate BN by which statistics: running, batch, single or precise",
+    "shift": "Validation images: none, rotation:30, brightness:0.5, contrast:-0.7, noise:0.5 or inversion:1",
+}
+"""What is asked for a setting that is typed."""
+
+
+class CommandApp(App[int]):
+    """An app whose actions go to a source's control; what they bring comes back as events, not from here."""
+
+    def __init__(self, source: LiveRun | Playback, look: Look) -> None:
+        super().__init__(driver_class=Driver)
+        self.source = source
+        self.look = look
+        self.history = History()
+        self._dialog = Dialog()
+        self._waiting = ""
+        """What is said of a command that was not obeyed yet."""
+        self._said = ""
+        """What is said of the last key: what it did, or why it can do nothing."""
+        self._said_until = 0.0
+        self._code: int | None = None
+        """Exit code, once it is to be left."""
+        self.left_alone = self.at_once = False
+        """Whether the run goes on without a screen, or is not to be waited for."""
+
+    def _draw_text(self) -> None:
+        """Redraw what is told in words."""
+        raise NotImplementedError
+
+    def _show_state(self) -> None:
+        """Redraw the line that tells how the run stands."""
+        raise NotImplementedError
+
+    def _begin_again(self) -> None:
+        """Show a source from its beginning, and start it."""
+        raise NotImplementedError
+
+    def _say(self, text: str) -> None:
+        """Say what a key did, or why it can do nothing: at once, and for a while."""
+        self._said = self.look.text(plain_text(text))
+        self._said_until = time.monotonic() + SAID_SECONDS
+        self._show_state()
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing trains any more; the results may still be being written."""
+        return not self.source.running or self.history.status in ENDED
+
+    def _trains(self) -> bool:
+        """Whether there is a trainer that obeys; if not, say so, and what can be done."""
+        if self._code is not None:
+            self._say("saving, then leaving: nothing can be changed")
+        elif isinstance(self.source, Playback):
+            self._say(NOTHING_TRAINS)
+        elif self._ended:
+            status = self.history.status if self.history.status in ENDED else "failed"
+            self._say(f"{status}: r runs again, q quits; nothing else to change")
+        else:
+            return True
+        return False
+
+    def _send(self, command: c.Command, waiting: str = "changing…") -> None:
+        """Hand a command over, and say so if it is not obeyed at once: an evaluation is finished first."""
+        if self._trains():
+            self._waiting, self._said = waiting, ""
+            self.source.control.send(command)
+            self.set_timer(ANSWER_SECONDS, self._draw_text_if_waiting)
+
+    def _draw_text_if_waiting(self) -> None:
+        if self._waiting:
+            self._draw_text()
+
+    def action_pause(self) -> None:
+        """Pause or resume."""
+        self._send(c.Pause(), RESUMING if self.history.status == "paused" else PAUSING)
+
+    def action_step(self) -> None:
+        """Do one step."""
+        if not self._trains():
+            return
+        if self._waiting == PAUSING or (self.history.status == "paused" and self._waiting != RESUMING):
+            self._send(c.Step())
+        else:
+            self._say("s steps only while paused; space pauses")
+
+    def action_switch(self, setting: str) -> None:
+        """Switch something off or on."""
+        self._send(c.Change(setting))
+
+    def action_precise_bn(self) -> None:
+        """Estimate BN's statistics anew."""
+        self._send(c.PreciseBatchNorm())
+
+    def action_scale_lr(self, factor: float) -> None:
+        """Raise or lower the learning rate."""
+        self._send(c.ScaleLearningRate(factor))
+
+    def action_change(self, setting: str) -> None:
+        """Ask for the value of a setting, and take only one that a run takes."""
+        if not self._trains():
+            return
+        option, parse, _ = SETTINGS[setting]
+
+        def check(text: str) -> str:
+            try:
+                value = parse(text)
+            except ValueError as error:
+                return f"takes {error}"
+            # What is on its way may change it first.
+            if value == self.history.settings[setting] and self.history.started and not self._waiting:
+                self._say(f"{setting_word(self.history, setting)} is {value_word(setting, value)} already")
+            else:
+                self._send(c.Change(setting, value))
+            return ""
+
+        known = getattr(self.source.config, option) if isinstance(self.source, LiveRun) else ""
+        now = self.history.settings[setting] if self.history.started else known
+        self._dialog.ask_value(PROMPTS[setting], f"{now:g}" if isinstance(now, float) else str(now), check)
+
+    def action_restart(self) -> None:
+        """Ask, then begin again, or with one arm; once the run has ended, with a new one."""
+        if self._ended and self._code is None and not isinstance(self.source, Playback):
+            self._ask_to_run_again()
+            return
+        if not self._trains():
+            return
+        first, second = self.history.labels.values()
+        self._dialog.ask(
+            "Begin again from the first step?",
+            Answer(
+                "y", "yes; the results so far stay in the run folder", lambda: self._send(c.Restart(), "restarting…")
+            ),
+            Answer("1", f"only the first arm: {first}", lambda: self._send(c.RestartArm("bn"))),
+            Answer("2", f"only the second arm: {second}", lambda: self._send(c.RestartArm("plain"))),
+            Answer("n", "no"),
+            name="restart",
+        )
+
+    def _ask_to_run_again(self) -> None:
+        self._dialog.ask(
+            "The run has ended. Run again, with the same configuration?",
+            Answer("y", "yes, in a folder of its own; this run's stays as it is", self._run_again),
+            Answer("n", "no"),
+        )
+
+    def _run_again(self) -> None:
+        """Begin a new run in the place of the one that has ended."""
+        if self.source.running:
+            self._say(WRITING)
+        elif isinstance(self.source, LiveRun):
+            try:
+                self.source = self.source.again()
+            except BntuiError as error:
+                self.notify(plain_text(str(error)), markup=False)
+                return
+            self._begin_again()
+
+    def _ask_again(self) -> None:
+        """Put another question in the place of one that was asked while the run went on."""
+        if self._dialog.shows("quit"):
+            self._ask_to_leave()
+        elif self._dialog.shows("restart"):
+            self._ask_to_run_again()
+
+    def action_export(self) -> None:
+        """Write the results now; where something could not be written before, ask for another place."""
+        if self._ended and self._code is None and isinstance(self.source, LiveRun):
+            self._export_at_the_end(self.source)
+            return
+        if not self._trains():
+            return
+        if self.source.problem:
+            question = "Not all could be written. Write the results to which file?"
+            self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._export_to)
+            return
+        self._send(c.Export(), "saving…")
+        if not isinstance(self.source, LiveRun):
+            return
+        where = self.source.recorder.export or self.source.recorder.folder
+        if where is not None:
+            self.notify(f"writing {plain_text(str(where))}", markup=False)
+
+    def _export_at_the_end(self, run: LiveRun) -> None:
+        """Say where the results of a run that has ended lie; if they were not written as they should, ask where to."""
+        if run.running:
+            self._say(WRITING)
+        elif not run.recorder.history.step:
+            self._say("no step was trained: there are no results")
+        elif run.saved:
+            places = [str(place) for place in (run.recorder.folder, run.recorder.export) if place not in (None, "-")]
+            self.notify(f"the results are in {plain_text(' and '.join(places))}", markup=False)
+        else:
+            question = "The results could not be written. Write them to which file?"
+            self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._save_to)
+
+    def _save_to(self, text: str) -> str:
+        """Write the results of a run that has ended to a file that was typed; return a complaint, or nothing."""
+        assert isinstance(self.source, LiveRun)
+        try:
+            path = Path(text).expanduser().absolute()
+            check_writable(path, "")
+            save_to_file(self.source.recorder.history, path)
+        except (ExportError, RuntimeError) as error:
+            return str(error).strip()
+        self.notify(f"the results are in {plain_text(str(path))}", markup=False)
+        return ""
+
+    def _export_to(self, text: str) -> str:
+        """Write the results to a file that was typed; return a complaint about it, or nothing."""
+        try:
+            path = Path(text).expanduser().absolute()
+            check_writable(path, "")
+        except (ExportError, RuntimeError) as error:
+            return str(error).strip()
+        self._send(c.Export(str(path)), "saving…")
+        self.notify(f"writing {plain_text(str(path))}", markup=False)
+        return ""
+
+    async def action_quit(self) -> None:
+        """Quit; while training, ask what to save."""
+        if not self.source.running:
+            self.exit(0)
+        elif self._code is not None:
+            self._say("saving, then leaving; Ctrl+C leaves at once")
+        elif self._ended:
+            self._stop_and_leave(0)
+            self._show_state()
+        else:
+            self._ask_to_leave()
+
+    def _ask_to_leave(self) -> None:
+        """Ask whether to leave, and what to save: what is said is what is the case."""
+
+        def leave(discard: bool) -> None:
+            self.source.discard = discard
+            self._stop_and_leave(0)
+
+        if self._ended:
+            self._dialog.ask(
+                f"The run has ended: {self.history.status}. Quit?",
+                Answer("s", "quit; the results are kept", lambda: leave(discard=False)),
+                Answer("c", "cancel"),
+            )
+            return
+        self._dialog.ask(
+            "Training goes on. Quit?",
+            Answer("s", "stop, save and quit", lambda: leave(discard=False)),
+            Answer("d", "quit without saving results", lambda: leave(discard=True)),
+            Answer("c", "cancel"),
+            name="quit",
+        )
+
+    def action_interrupt(self) -> None:
+        """Stop, save and leave with the code of an interrupted program."""
+        self._stop_and_leave(130)
+
+    def _leave_alone(self) -> None:
+        """Leave a run to itself: the terminal is gone, and it goes on without."""
+        self.left_alone = True
+        self.exit(0)
+
+    def _stop_and_leave(self, code: int) -> None:
+        """Leave once all is saved; asked for a second time, at once."""
+        if self._code is not None:
+            self.at_once = True
+            self.exit(code)
+        self._code = code
+        self._waiting = "saving…"
+        self.source.stop()

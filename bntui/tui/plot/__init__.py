@@ -1,0 +1,1 @@
+"""Curves on a canvas."""

@@ -1,0 +1,1 @@
+"""Where the events come from that the screen shows."""

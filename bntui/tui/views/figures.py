@@ -1,0 +1,122 @@
+"""What the four charts show: from the history and the view's settings to curves."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bntui.run.arms import ARMS
+from bntui.run.history import History
+from bntui.tui.plot.chart import Chart, Line
+from bntui.tui.plot.curves import smooth
+from bntui.tui.theme import Look
+
+TITLES = {
+    "train-loss": "train loss, nats",
+    "validation-loss": "validation loss, nats",
+    "train-accuracy": "train accuracy",
+    "validation-accuracy": "validation accuracy",
+}
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
+AXES = ("step", "epoch", "seconds")
+
+_LETTERS = {
+    "learning_rate": "l", "bn": "b", "freeze": "f", "pause": "p", "restart": "r", "stop": "q", "batch_size": "n",
+    "dropout": "d", "bn_noise": "o", "bn_eval": "e", "shift": "v", "adapt_bn": "a", "precise_bn": "w",
+    "restart_arm": "r",
+}  # fmt: skip
+"""What marks an intervention on the charts: its key."""
+
+
+@dataclass
+class View:
+    """How the charts are looked at; the same for all four."""
+
+    log_y: bool = False
+    smoothing: float = 0.95
+    x_axis: str = "step"
+    recent: bool = False
+    cursor: int | None = None
+    """Step under the inspect cursor."""
+    layer: int = 0
+    """Which layer the views of one layer show, counted on beyond the last."""
+    unit: int | None = None
+    """Which of its units; None for all together, where that can be shown."""
+    replay: bool = False
+    """Whether nothing trains that could be looked into."""
+
+
+def figure(name: str, history: History, view: View, look: Look) -> Chart:
+    """Return one of the charts in `TITLES`."""
+    steps, values = _points(name, history, view.recent)
+    axis = StepAxis(history, view.x_axis)
+    x = [axis.at(step) for step in steps]
+    lines = []
+    for (arm, label), colour in zip(history.labels.items(), look.colours, strict=True):
+        shown: Sequence[float] = values[arm]
+        if view.smoothing and name == "train-loss":
+            lines.append(Line(x, shown, colour, look.marker, faint=True))
+            # All of it, before drawing thins it out: the other way round gives another curve.
+            shown = smooth(shown, view.smoothing)
+        lines.append(Line(x, shown, colour, look.marker, label, points=name != "train-loss"))
+    x_range = None
+    if view.recent and history.recent:
+        x_range = (axis.at(history.recent[0][0]), axis.at(history.recent[-1][0]))
+    return Chart(
+        title=TITLES[name],
+        lines=tuple(lines),
+        x_label=view.x_axis,
+        verticals=tuple(
+            (axis.at(i.step), _LETTERS[i.action]) for i in history.interventions[-50:] if i.action in _LETTERS
+        ),
+        cursor=None if view.cursor is None else axis.at(view.cursor),
+        log_y=view.log_y and name.endswith("loss"),
+        robust=name == "train-loss",
+        x_range=x_range,
+        empty="appears with the first steps" if name == "train-loss" else f"{name.split('-')[0]} set: after epoch 1",
+    )
+
+
+def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], dict[str, Sequence[float]]]:
+    if name == "train-loss":
+        if recent:
+            columns = list(zip(*history.recent, strict=True)) or [(), (), ()]
+            return columns[0], {"bn": columns[1], "plain": columns[2]}
+        points = history.steps.points()
+        return points["step"], {arm: points[f"{arm}_loss"] for arm in ARMS}
+    split, metric = name.split("-")
+    rows = history.epochs
+    return [row.step for row in rows], {
+        arm: [getattr(getattr(getattr(row, split), arm), metric) for row in rows] for arm in ARMS
+    }
+
+
+class StepAxis:
+    """Where a step lies on the x axis."""
+
+    def __init__(self, history: History, kind: str) -> None:
+        self._kind = kind
+        self._epochs_at = history.epochs_at
+        series = history.steps
+        self._steps = [0, *(series.width * (i + 1) for i in range(len(series.seconds))), max(1, history.step)]
+        self._seconds = [0.0, *series.seconds, history.train_seconds]
+
+    def at(self, step: int) -> float:
+        """Return the x of a step."""
+        if self._kind == "step":
+            return float(step)
+        if self._kind == "epoch":
+            return self._epochs_at(step)
+        right = min(max(1, bisect.bisect_left(self._steps, step)), len(self._steps) - 1)
+        left = right - 1
+        width = self._steps[right] - self._steps[left]
+        share = (step - self._steps[left]) / width if width else 1.0
+        return self._seconds[left] + share * (self._seconds[right] - self._seconds[left])
+
+    def step_at(self, x: float) -> int:
+        """Return the step that lies nearest to an x."""
+        if self._kind == "step":
+            return round(x)
+        # Epochs and seconds grow with the steps: the first step that does not lie before.
+        return bisect.bisect_left(range(self._steps[-1] + 1), x, key=self.at)

@@ -1,0 +1,166 @@
+"""The BN layers: a panel of all channels as bars, and a table of one layer with every number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from bntui.run.arms import normalized_arm
+from bntui.run.events import BatchNormRead, LayerStatistics
+from bntui.run.history import History
+from bntui.tui.theme import Look
+from bntui.tui.views.words import norm_word
+
+_ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], width: int, low: float, high: float, ascii_only: bool) -> str:
+    """Draw values as bars; where there are more than fit, the largest of each stretch."""
+    bars = _ASCII_BARS if ascii_only else _BLOCKS
+    count = len(values)
+    cells = min(width, count)
+    drawn = []
+    for i in range(cells):
+        stretch = [v for v in values[i * count // cells : (i + 1) * count // cells] if math.isfinite(v)]
+        if not stretch:
+            drawn.append(" ")
+            continue
+        share = (max(stretch) - low) / (high - low) if high > low else 0.5
+        drawn.append(bars[min(len(bars) - 1, max(0, int(share * len(bars))))])
+    return "".join(drawn)
+
+
+def layer_panel(history: History, number: int, look: Look, width: int, height: int) -> Text:
+    """Draw the chosen BN layer and as many after it as fit: statistics, γ and β, and how far they moved of late."""
+    reading = history.batch_norm_now
+    if reading is None:
+        return Text(_awaited(history), style="dim")
+    text = Text(no_wrap=True, overflow="crop")
+    count = len(reading.layers)
+    for offset in range(max(1, min(count, (height + 1) // 9))):
+        _append_layer(text, history, reading, (number + offset) % count, look, width)
+        text.append("\n")
+    return text
+
+
+def _awaited(history: History) -> str:
+    if history.started is not None and not normalized_arm(history.started.config):
+        return "neither arm has a normalization"
+    return f"{norm_word(history)} layers appear after the first steps"
+
+
+def _append_layer(text: Text, history: History, reading: BatchNormRead, index: int, look: Look, width: int) -> None:
+    layer = reading.layers[index]
+    ascii_only = look.ascii_only
+    title = f"{norm_word(history)} layer {index + 1} of {len(reading.layers)}, {len(layer.weight)} channels"
+    text.append(title.ljust(width - 4)[: width - 4] + "[ ]\n", style="bold")
+    cells = max(4, min(len(layer.weight), width - 34))
+    rows: list[tuple[str, str, Sequence[float], Sequence[float]]] = [
+        ("mean", "running", layer.running_mean, layer.batch_mean),
+        ("mean", "batch", layer.batch_mean, layer.running_mean),
+        ("variance", "running", layer.running_var, layer.batch_var),
+        ("variance", "batch", layer.batch_var, layer.running_var),
+        (look.text("γ"), "", layer.weight, ()),
+        (look.text("β"), "", layer.bias, ()),
+    ]
+    before = ""
+    for name, which, values, other in rows:
+        own = [v for v in values if math.isfinite(v)]
+        if not own:
+            continue
+        # Running and batch statistics on one scale, so that they can be compared.
+        known = [*own, *(v for v in other if math.isfinite(v))]
+        text.append(f"{name if name != before else '':<9}", style="bold")
+        before = name
+        text.append(sparkline(values, cells, min(known), max(known), ascii_only).ljust(cells), style=look.colours[0])
+        text.append(f" {_short(min(own))} {_short(max(own))}")
+        text.append(f" {which}\n", style="dim")
+    earlier = [r for r in history.batch_norm[-2:] if r.step < reading.step]
+    if earlier and math.isfinite(sum(layer.running_mean)):
+        old = earlier[-1].layers[index]
+        moved = [
+            _distance(layer.running_mean, old.running_mean),
+            _distance(layer.running_var, old.running_var),
+        ]
+        text.append(
+            f"moved since epoch {earlier[-1].epoch}: mean {moved[0]:.3g}, variance {moved[1]:.3g}\n", style="dim"
+        )
+
+
+def _short(value: float) -> str:
+    """Write a number in seven cells."""
+    return f"{value:>7.2f}" if abs(value) < 1000 else f"{value:>7.0f}" if abs(value) < 1e6 else f"{value:>7.1e}"
+
+
+def _distance(a: Sequence[float], b: Sequence[float]) -> float:
+    """Root mean square of the differences."""
+    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / max(1, len(a)))
+
+
+class ChannelTable(ScrollView):
+    """Every channel of a BN layer, a row each; only the rows on the screen are made."""
+
+    COLUMNS = ("channel", "running mean", "batch mean", "running var", "batch var", "weight", "bias", "Δ mean", "Δ var")
+
+    def __init__(self) -> None:
+        super().__init__(id="channels")
+        self._look = Look()
+        self._layer: LayerStatistics | None = None
+        self._before: LayerStatistics | None = None
+        self._title = ""
+
+    def show(self, history: History, number: int, look: Look) -> None:
+        """Show the newest reading of a layer; Δ is against the last epoch before it."""
+        self._look = look
+        reading = history.batch_norm_now
+        if reading is None:
+            self._title = _awaited(history)
+            self.refresh()
+            return
+        index = number % len(reading.layers)
+        self._layer = reading.layers[index]
+        earlier = [r for r in history.batch_norm[-2:] if r.step < reading.step]
+        self._before = earlier[-1].layers[index] if earlier else None
+        place = f"{norm_word(history)} layer {index + 1} of {len(reading.layers)}, {len(self._layer.weight)} channels"
+        self._title = f"{place}, after step {reading.step:,}   [ and ] choose the layer; variances unbiased"
+        self.virtual_size = Size(sum(self._widths()), len(self._layer.weight) + 2)
+        self.refresh()
+
+    def _widths(self) -> list[int]:
+        return [8] + [14] * (len(self.COLUMNS) - 1)
+
+    def render_line(self, y: int) -> Strip:
+        """Draw one line of the visible part."""
+        x, top = self.scroll_offset
+        if y == 0:
+            text = Text().append(self._title, style="bold")
+        elif y == 1:
+            names = zip(self.COLUMNS, self._widths(), strict=True)
+            text = Text().append("".join(name.rjust(width) for name, width in names), style="dim")
+        else:
+            text = self._row(top + y - 2)
+        text.plain = self._look.text(text.plain)
+        strip = Strip(text.render(self.app.console, end=""))
+        return strip.crop_extend(x if y else 0, (x if y else 0) + self.size.width, self.rich_style).apply_style(
+            self.rich_style
+        )
+
+    def _row(self, channel: int) -> Text:
+        layer, before = self._layer, self._before
+        if layer is None or channel >= len(layer.weight):
+            return Text("")
+        values = [
+            layer.running_mean[channel], layer.batch_mean[channel], layer.running_var[channel],
+            layer.batch_var[channel], layer.weight[channel], layer.bias[channel],
+        ]  # fmt: skip
+        if before is not None:
+            values += [layer.running_mean[channel] - before.running_mean[channel],
+                       layer.running_var[channel] - before.running_var[channel]]  # fmt: skip
+        return Text(
+            f"{channel:>8}" + "".join(f"{value:>14.5f}" if math.isfinite(value) else f"{'-':>14}" for value in values)
+        )

@@ -1,0 +1,502 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import math
+import re
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from torch import Tensor
+from torch.nn import functional
+
+from bntui.config.options import RunConfig
+from bntui.data.order import DataOrder, batches
+from bntui.data.resident import load
+from bntui.lab.transform import BatchNorm, backward, forward, track
+from bntui.models.mlp import build_pair
+from bntui.models.norms import SwitchableBatchNorm1d
+from bntui.run import control as c
+from bntui.run import events as e
+from bntui.run.history import History
+from bntui.training import session
+from bntui.training.fused.engine import Trainer
+from bntui.tui.theme import THEMES, Look
+from bntui.tui.views.explanation import Explanation, explain_page
+
+EPS = 1e-5
+CPU = torch.device("cpu")
+BLOCK = 78
+SCALES = [(0, 1.0, 1e-3), (1, 30.0, 1.0), (2, 1e-3, 1e-7), (3, 1e5, 1e3)]
+"""Seed, and how large x and ∂y are."""
+OFF = "batch norm is switched off: what comes in goes out as it is"
+ENDED = "needs a run that goes on: explains the batch being trained on"
+
+
+def reading(seed: int = 0, x_scale: float = 1.0, dy_scale: float = 1e-3, by_batch: bool = True) -> e.Explained:
+    random = np.random.default_rng(seed)
+    x = random.normal(random.normal(), 1, 4 + 7 * seed) * x_scale
+    weight, bias, mean = random.normal(size=3)
+    return e.Explained(
+        1234, "bn2", 5, 0.1, EPS, by_batch, weight, bias, mean * x_scale, (random.random() + 0.1) * x_scale**2,
+        tuple(x.tolist()), tuple((random.normal(size=len(x)) * dy_scale).tolist()), True)  # fmt: skip
+
+
+def history(*events: e.Event, **config: Any) -> History:
+    made = History()
+    base = {"lr": 0.01, "batch_size": 32}
+    layers = {"bn1": 16, "bn2": 32}
+    made.apply(e.Started("2026-01-01T00:00:00+00:00", {**base, **config}, {}, {}, layers, 50, 200))
+    for event in events:
+        made.apply(event)
+    return made
+
+
+def shown(made: History, width: int = 80, look: Look | None = None) -> list[str]:
+    page = explain_page(made, look or Look(), width)
+    return [page.line(i).plain for i in range(page.height)]
+
+
+def number_of(lines: list[str], label: str, after: str) -> str:
+    """The number at the right of the first step with the label after a line that begins with `after`."""
+    start = next(i for i, line in enumerate(lines) if line.startswith(after))
+    at = next(i for i, line in enumerate(lines[start:], start) if line.startswith(label))
+    return next(line for line in lines[at:] if cell_len(line) == BLOCK).split()[-1]
+
+
+def formula_of(lines: list[str], label: str, after: str) -> str:
+    """The line with numbers in the formula below a step, as Python."""
+    start = next(i for i, line in enumerate(lines) if line.startswith(after))
+    at = next(i for i, line in enumerate(lines[start:], start) if line.startswith(label))
+    text = next(line for line in lines[at + 1 :] if line.strip().startswith("= ")).replace("x\u0302", "h")
+    if cell_len(text) == BLOCK:
+        text = text.rpartition("  ")[0]
+    return text.strip()[2:].translate(str.maketrans({"−": "-", "÷": "/", "·": "*", "∂": "d"}))
+
+
+def table(lines: list[str]) -> dict[str, list[str]]:
+    """The columns by their titles."""
+    at = next(i for i, line in enumerate(lines) if line.lstrip().startswith("sample "))
+    titles = re.split(r" {2,}| (?=x_hat)", lines[at].strip())
+    rows = [line.split() for line in lines[at + 1 :]]
+    return {title: [row[i] for row in rows] for i, title in enumerate(titles)}
+
+
+def agrees(text: str, expected: float) -> bool:
+    """Whether that is the number as far as its digits go."""
+    mantissa, _, exponent = text.partition("e")
+    unit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    return abs(float(text) - expected) <= 0.51 * unit
+
+
+class Reference:
+    """What PyTorch makes of a reading in float64."""
+
+    def __init__(self, read: e.Explained, training: bool) -> None:
+        self.x = torch.tensor(read.x, dtype=torch.float64)[:, None].requires_grad_()
+        self.dy = torch.tensor(read.dy, dtype=torch.float64)[:, None]
+        numbers = (read.running_mean, read.running_var, read.weight, read.bias)
+        self.mean, self.var, self.weight, self.bias = (torch.tensor([v], dtype=torch.float64) for v in numbers)
+        for parameter in (self.weight, self.bias):
+            parameter.requires_grad_()
+        arguments = (self.mean, self.var, self.weight, self.bias)
+        self.y = functional.batch_norm(self.x, *arguments, training, read.momentum, read.eps)
+        self.y.backward(self.dy)
+
+
+def steps_by_autograd(read: e.Explained) -> dict[str, Tensor]:
+    """The gradients by what lies between x and y."""
+    x = torch.tensor(read.x, dtype=torch.float64, requires_grad=True)
+    mean = x.mean()
+    var = ((x - mean) ** 2).mean()
+    x_hat = (x - mean) / torch.sqrt(var + read.eps)
+    for value in (mean, var, x_hat):
+        value.retain_grad()
+    (read.weight * x_hat + read.bias).backward(torch.tensor(read.dy, dtype=torch.float64))
+    found = {"mean": mean, "var": var, "x_hat": x_hat}
+    assert all(value.grad is not None for value in found.values())
+    return {**{name: value.detach() for name, value in found.items()},
+            **{f"d_{name}": value.grad for name, value in found.items() if value.grad is not None}}  # fmt: skip
+
+
+def column(lines: list[str], title: str, expected: Tensor) -> bool:
+    cells, values = table(lines)[title], expected.detach().flatten().tolist()
+    return all(agrees(*pair) for pair in zip(cells, values, strict=True))
+
+
+@pytest.mark.parametrize(("seed", "x_scale", "dy_scale"), SCALES)
+def test_the_numbers_of_train_mode_are_pytorchs_own(seed: int, x_scale: float, dy_scale: float) -> None:
+    read = reading(seed, x_scale, dy_scale)
+    made = history(read)
+    lines = shown(made)
+    own, between = Reference(read, True), steps_by_autograd(read)
+    title = "Forward, train mode"
+    assert agrees(number_of(lines, "1 mean", title), float(between["mean"]))
+    assert agrees(number_of(lines, "2 variance", title), float(between["var"]))
+    assert agrees(number_of(lines, "running mean", title), float(own.mean))
+    assert agrees(number_of(lines, "running variance", title), float(own.var))
+    assert own.weight.grad is not None and own.bias.grad is not None and own.x.grad is not None
+    title = "Backward, train mode"
+    assert agrees(number_of(lines, "1 shift", title), float(own.bias.grad))
+    assert agrees(number_of(lines, "2 scale", title), float(own.weight.grad))
+    assert agrees(number_of(lines, "4 variance", title), float(between["d_var"]))
+    assert agrees(number_of(lines, "5 mean", title), float(between["d_mean"]))
+    title = "Eval mode, after this batch"
+    assert agrees(number_of(lines, "running mean", title), float(own.mean))
+    assert agrees(number_of(lines, "running variance", title), float(own.var))
+
+    # Evaluated after the step, by what it tracked.
+    after = dataclasses.replace(read, running_mean=float(own.mean), running_var=float(own.var))
+    evaluated = Reference(after, False)
+    assert evaluated.x.grad is not None
+    wide = shown(made, 160)
+    assert list(table(wide)) == [
+        "sample",
+        "x",
+        "x\u0302 train",
+        "y train",
+        "y eval",
+        "∂y",
+        "∂x\u0302",
+        "∂x train",
+        "∂x eval",
+    ]
+    assert list(table(lines)) == ["sample", "x", "x\u0302 train", "y train", "y eval", "∂y", "∂x train"]
+    for some in (lines, wide):
+        assert table(some)["sample"] == [str(i) for i in range(1, len(read.x) + 1)]
+        assert column(some, "x", own.x) and column(some, "x\u0302 train", between["x_hat"])
+        assert column(some, "y train", own.y) and column(some, "y eval", evaluated.y)
+        assert column(some, "∂y", own.dy) and column(some, "∂x train", own.x.grad)
+    assert column(wide, "∂x\u0302", between["d_x_hat"]) and column(wide, "∂x eval", evaluated.x.grad)
+
+
+@pytest.mark.parametrize(("seed", "x_scale", "dy_scale"), SCALES)
+def test_formulas_with_numbers_in_them_hold(seed: int, x_scale: float, dy_scale: float) -> None:
+    read = reading(seed, x_scale, dy_scale)
+    lines, m = shown(history(read)), len(read.x)
+    own, between = Reference(read, True), steps_by_autograd(read)
+    std, eval_std = float(torch.sqrt(between["var"] + EPS)), float(torch.sqrt(own.var + EPS))
+    x, h, dy = float(between["mean"]) + 3 * std, 3.0, 2.5
+    title = "Forward, train mode"
+    values = {"x": x, "h": h, "dy": dy}
+    # How wrong it may come out, as the numbers in it are rounded.
+    rough = {"rel": 2e-3 if x_scale >= 1 else 6e-2, "abs": 1e-3}
+    assert eval(formula_of(lines, "3 normalize", title), values) == pytest.approx(3, **rough)
+    scaled = eval(formula_of(lines, "4 scale", title), values)
+    assert scaled == pytest.approx(3 * read.weight + read.bias, **rough)
+    assert eval(formula_of(lines, "running mean", title), {}) == pytest.approx(float(own.mean), **rough)
+    variance = formula_of(lines, "running variance", title)
+    assert eval(variance, {}) == pytest.approx(float(own.var), **rough)
+    assert variance.endswith(f"* {m} / {m - 1}")
+    title = "Eval mode"
+    expected = read.weight * (x - float(own.mean)) / eval_std + read.bias
+    assert eval(formula_of(lines, "scaled", title), values) == pytest.approx(expected, **rough)
+    backwards = formula_of(lines, "backward", title)
+    assert eval(backwards, values) == pytest.approx(dy * read.weight / eval_std, **rough)
+
+
+@pytest.mark.parametrize(("seed", "x_scale", "dy_scale"), SCALES)
+def test_a_step_with_frozen_statistics_is_told_in_eval_mode(seed: int, x_scale: float, dy_scale: float) -> None:
+    read = reading(seed, x_scale, dy_scale, by_batch=False)
+    lines, wide = shown(history(read)), shown(history(read), 160)
+    own, would = Reference(read, False), Reference(read, True)
+    title = "Forward, eval mode: the statistics are frozen"
+    assert agrees(number_of(lines, "running mean", title), read.running_mean)
+    assert agrees(number_of(lines, "running variance", title), read.running_var)
+    assert own.weight.grad is not None and own.bias.grad is not None
+    assert own.x.grad is not None and would.x.grad is not None
+    title = "Backward, eval mode"
+    assert agrees(number_of(lines, "1 shift", title), float(own.bias.grad))
+    assert agrees(number_of(lines, "2 scale", title), float(own.weight.grad))
+    assert agrees(number_of(lines, "2 variance", "Train mode, were they not"), float(steps_by_autograd(read)["var"]))
+    assert column(lines, "y eval", own.y) and column(lines, "∂x eval", own.x.grad)
+    assert column(wide, "y train", would.y) and column(wide, "∂x train", would.x.grad)
+    assert "Forward, train mode" not in "\n".join(wide)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 102, 120, 160, 300])
+@pytest.mark.parametrize("by_batch", [True, False])
+@pytest.mark.parametrize("marker", ["braille", "ascii"])
+def test_no_line_is_wider_than_there_is_room_nor_jumps(width: int, by_batch: bool, marker: str) -> None:
+    look = Look(marker)
+    shapes = []
+    for seed, x_scale, dy_scale in SCALES:
+        read = reading(seed, x_scale, dy_scale, by_batch)
+        read = dataclasses.replace(read, x=(read.x * 9)[:32], dy=(read.dy * 9)[:32])
+        lines = shown(history(read), width, look)
+        assert width < 80 or max(cell_len(line) for line in lines) <= width
+        assert max(cell_len(line) for line in lines) <= max(width, 62)
+        if look.ascii_only:
+            assert all(line.isascii() for line in lines)
+        shapes.append([(cell_len(line), re.sub(r"[-+−\d.e ]", "", line)) for line in lines])
+    assert shapes[0] == shapes[1] == shapes[2] == shapes[3]
+
+
+def test_ascii_says_the_same() -> None:
+    read = reading(1)
+    plain, lines = shown(history(read), look=Look("ascii")), shown(history(read))
+    for label, after in (("1 mean", "Forward"), ("running variance", "Eval"), ("4 variance", "Backward")):
+        assert number_of(plain, label, after) == number_of(lines, label, after)
+    assert list(table(plain).values()) == list(table(lines).values())
+    assert "y = gamma * x_hat + beta" in "\n".join(plain)
+
+
+def test_the_heading_tells_where_and_how_to_choose() -> None:
+    made = history(reading())
+    title, hint = shown(made)[:2]
+    assert title == "BN layer 2 of 2, channel 5 (0 to 31), step 1,234, batch of m = 4 samples"
+    assert hint == "[ ] layer, { } channel"
+    made.apply(e.Paused(1234))
+    assert shown(made)[1].endswith("shown from the next step on")
+    made.apply(e.Intervened(1234, 1, "bn_noise", 0.0, 0.1))
+    assert "noise follows y" in shown(made)[1]
+    made.apply(e.Finished("completed", 1234, {}, 1.0))
+    assert shown(made)[1] == "noise follows y, and is left out here"
+
+
+def test_the_numbers_have_the_colour_of_their_arm() -> None:
+    for config, arm in (({}, 0), ({"norm": "none", "versus": "batch"}, 1)):
+        look = Look()
+        page = explain_page(history(reading(), **config), look, 80)
+        for index in (6, page.height - 1):
+            used = {str(span.style) for span in page.line(index).spans}
+            assert any(look.colours[arm] in style for style in used)
+            assert not any(look.colours[1 - arm] in style for style in used)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (History(), "appears with the next step"),
+        (history(), "appears with the next step"),
+        (history(reading(), norm="group:8"), "this view explains batch norm; the first arm has group norm 8"),
+        (history(norm="layer", versus="batch"), "this view explains batch norm; the first arm has layer norm"),
+        (history(norm="none", versus="batch-renorm"), "this view explains batch norm; the second arm has batch renorm"),
+        (history(norm="none"), "this view explains batch norm; neither arm is normalized"),
+        (history(reading(), e.Intervened(9, 1, "bn", True, False)), OFF),
+        (history(e.Finished("interrupted", 9, {}, 1.0)), ENDED),
+        (history(e.Paused(9)), "press s for a step, or space to go on"),
+        (history(dataclasses.replace(reading(), x=(1.0,))), "appears with the next step"),
+    ],
+)  # fmt: skip
+def test_where_there_is_nothing_to_explain_a_line_says_why(made: History, told: str) -> None:
+    for width in (40, 160):
+        assert shown(made, width) == [told]
+        assert (
+            "next step" not in explain_page(made, Look(), width, replay=True).line(0).plain or len(made.explained.x) < 2
+        )
+        assert shown(made, width, Look("ascii"))[0].isascii()
+
+
+def test_numbers_that_are_none_are_shown_as_such() -> None:
+    read = reading(1)
+    for bad in (math.nan, math.inf, 3e38):
+        for by_batch in (True, False):
+            broken = dataclasses.replace(
+                read, x=(bad, *read.x[1:]), running_var=bad, weight=bad, by_batch=by_batch, running_mean=-bad
+            )
+            lines = shown(history(broken))
+            assert max(cell_len(line) for line in lines) <= 80
+    negative = dataclasses.replace(read, running_var=-1.0, by_batch=False)
+    assert "nan" in "\n".join(shown(history(negative)))
+
+
+def test_numpy_waits_until_there_is_something_to_explain() -> None:
+    code = "import sys, bntui.tui.views.explanation; assert 'numpy' not in sys.modules, 'numpy'"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Alone(App[None]):
+    """The widget with nothing around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.explanation = Explanation()
+
+    def compose(self) -> ComposeResult:
+        yield self.explanation
+
+
+def on_screen(app: App[None]) -> list[str]:
+    return ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 20)])
+def test_it_scrolls_and_stays_where_it_is_while_numbers_change(size: tuple[int, int]) -> None:
+    async def act() -> None:
+        app = Alone()
+        async with app.run_test(size=size) as pilot:
+            widget, made = app.explanation, history()
+            widget.show(made, Look(), size[0])
+            await pilot.pause()
+            assert on_screen(app)[0].startswith("appears with the next step")
+            made.apply(reading(3))
+            widget.show(made, Look(), size[0])
+            await pilot.pause()
+            lines = shown(made, size[0])
+            # Two cells are the scroll bar's; nothing that is written is below it.
+            assert widget.scrollable_content_region.width == size[0] - 2 >= widget.virtual_size.width
+            assert widget.virtual_size.height == len(lines)
+            assert [line[:60].rstrip() for line in on_screen(app)] == [line[:60].rstrip() for line in lines[: size[1]]]
+            widget.scroll_to(y=3, animate=False)
+            await pilot.pause()
+            made.apply(dataclasses.replace(reading(3), step=1235, weight=7.5))
+            widget.show(made, Look(), size[0])
+            await pilot.pause()
+            assert widget.scroll_offset.y == 3
+            assert [line[:60].rstrip() for line in on_screen(app)] == [
+                line[:60].rstrip() for line in shown(made, size[0])[3 : 3 + size[1]]
+            ]
+            widget.scroll_end(animate=False)
+            await pilot.pause()
+            first, *rest = on_screen(app)
+            assert first.lstrip().startswith("sample ")
+            assert rest[-1][:60].rstrip() == shown(made, size[0])[-1][:60].rstrip()
+            # A smaller batch is a shorter page.
+            made.apply(reading(0))
+            widget.show(made, Look(), size[0])
+            await pilot.pause()
+            assert on_screen(app)[-1].strip().startswith("4 ") or widget.max_scroll_y == 0
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_is_drawn_has_the_colours_of_the_theme(theme: str) -> None:
+    async def act() -> None:
+        app = Alone()
+        app.register_theme(THEMES[theme])
+        app.theme = THEMES[theme].name
+        async with app.run_test(size=(160, 48)) as pilot:
+            app.explanation.show(history(reading(3)), Look(theme=theme), 160)
+            await pilot.pause()
+            strips = app.screen._compositor.render_strips()
+            assert all(segment.style and segment.style.bgcolor for strip in strips for segment in strip)
+            bold = {
+                segment.text.strip() for strip in strips for segment in strip if segment.style and segment.style.bold
+            }
+            assert {"Forward, train mode", "Backward, train mode"} <= bold
+            name = THEMES[theme].primary
+            numbers = {
+                segment.text.strip()
+                for strip in strips
+                for segment in strip
+                if segment.style and segment.style.color and segment.style.color.name == name
+            }
+            assert set(table(shown(history(reading(3)), 160))["x"][:5]) <= numbers
+
+    asyncio.run(act())
+
+
+def test_what_is_shown_already_is_not_made_again() -> None:
+    async def act() -> None:
+        app = Alone()
+        async with app.run_test() as pilot:
+            made = history(reading())
+            app.explanation.show(made, Look(), 80)
+            page = app.explanation._page
+            made.apply(e.Stepped(1235, 1, (1.0,), (1.0,), 1.0))
+            app.explanation.show(made, Look(), 80)
+            assert app.explanation._page is page
+            for look in (Look(theme="light"), Look("ascii")):
+                app.explanation.show(made, look, 80)
+                assert app.explanation._page is not page
+            await pilot.pause()
+
+    asyncio.run(act())
+
+
+def explained_steps(config: RunConfig, freeze: bool) -> list[e.Explained]:
+    """Steps 4 and 5 of a run, paused before each, while somebody looks at the second layer's channel 7."""
+    planned: list[tuple[int, c.Command]] = [(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))]
+    control = c.Control([*([(2, c.Change("freeze", True))] if freeze else []), *planned])
+    control.watching, control.layer, control.unit = frozenset({"explain"}), 1, 7
+    events: list[e.Event] = []
+    session.run(config, events.append, control)
+    return [event for event in events if isinstance(event, e.Explained) and event.step in (4, 5) and event.live]
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bn_momentum": "cumulative"}, {"norm": "none", "versus": "batch"}, {"optimizer": "sgd:0.9", "batch_size": 5}],
+)
+def test_what_a_run_tells_is_what_goes_through_that_layer(options: dict[str, Any], freeze: bool) -> None:
+    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 100, "epochs": 1, "device": "cpu"}
+    config = RunConfig(**{**base, "threads": 1, **options})
+    told = explained_steps(config, freeze)
+    assert [(read.step, read.layer, read.channel) for read in told] == [(4, "bn2", 7), (5, "bn2", 7)]
+
+    # The same steps again, each before it is taken by autograd through a model of the same weights.
+    dataset = load(config, CPU, lambda *_: None, print)
+    pair = build_pair(config, CPU)
+    trainer = Trainer(pair, config)
+    order = DataOrder(pair.generator).next_epoch(len(dataset.train))
+    arm = pair.normalized
+    layer = [module for module in pair.arms[arm] if isinstance(module, SwitchableBatchNorm1d)][1]
+    for step, (x, y) in zip(range(1, 6), batches(dataset.train, order, config.batch_size), strict=False):
+        if freeze and step == 3:
+            for module in pair.batch_norms:
+                module.frozen = True
+        if step >= 4:
+            compare(told[step - 4], config, pair.arms[arm], arm, x, y, freeze)
+        with torch.inference_mode():
+            trainer.step(x, y)
+        if step >= 4:
+            read = told[step - 4]
+            assert read.by_batch is not freeze
+            own = as_layer(read)
+            after = own if freeze else track(own, forward(own, np.array([read.x]).T, training=True))
+            assert after.running_mean[0] == pytest.approx(float(layer.running_mean[7]), abs=1e-6)
+            assert after.running_var[0] == pytest.approx(float(layer.running_var[7]), abs=1e-6)
+
+
+def as_layer(read: e.Explained) -> BatchNorm:
+    numbers = (np.array([v]) for v in (read.weight, read.bias, read.running_mean, read.running_var))
+    return BatchNorm(*numbers, read.eps, read.momentum)
+
+
+def compare(
+    read: e.Explained, config: RunConfig, model: torch.nn.Sequential, arm: str, x: Tensor, y: Tensor, freeze: bool
+) -> None:
+    """Compare a reading with autograd through the whole model, and its transform with PyTorch's on the same numbers."""
+    fresh = build_pair(config, CPU).arms[arm]
+    fresh.load_state_dict(model.state_dict())
+    layer = [module for module in fresh if isinstance(module, SwitchableBatchNorm1d)][1]
+    seen: dict[str, Tensor] = {}
+
+    def keep(_: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen["x"], seen["y"] = inputs[0], output
+        inputs[0].retain_grad()
+        output.retain_grad()
+
+    for module in fresh:
+        if isinstance(module, SwitchableBatchNorm1d):
+            module.frozen = freeze
+    assert (read.running_mean, read.running_var) == (float(layer.running_mean[7]), float(layer.running_var[7]))
+    assert (read.weight, read.bias) == (layer.weight[7].item(), layer.bias[7].item())
+    layer.register_forward_hook(keep)
+    functional.cross_entropy(fresh.train()(x), y).backward()
+    dx, dy = seen["x"].grad, seen["y"].grad
+    assert dx is not None and dy is not None and layer.weight.grad is not None and layer.bias.grad is not None
+    assert read.x == pytest.approx(seen["x"][:, 7].tolist(), abs=1e-6)
+    assert read.dy == pytest.approx(dy[:, 7].tolist(), abs=1e-6)
+
+    own = as_layer(read)
+    done = forward(own, np.array([read.x]).T, training=read.by_batch)
+    back = backward(own, done, np.array([read.dy]).T)
+    assert done.y[:, 0] == pytest.approx(seen["y"][:, 7].tolist(), abs=1e-5)
+    assert back.x[:, 0] == pytest.approx(dx[:, 7].tolist(), abs=1e-6)
+    assert back.weight[0] == pytest.approx(float(layer.weight.grad[7]), abs=1e-6)
+    assert back.bias[0] == pytest.approx(float(layer.bias.grad[7]), abs=1e-6)
+    double = Reference(read, read.by_batch)
+    assert double.x.grad is not None and double.weight.grad is not None
+    assert done.y[:, 0] == pytest.approx(double.y.detach()[:, 0].numpy(), abs=1e-9)
+    assert back.x[:, 0] == pytest.approx(double.x.grad[:, 0].numpy(), abs=1e-9)
+    assert back.weight[0] == pytest.approx(float(double.weight.grad), abs=1e-9)
