@@ -6,12 +6,13 @@ import difflib
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from bntui.config import parsers
-from bntui.config.interventions import interventions
+from bntui.config.interventions import parse_schedule, schedule_text
+from bntui.config.kinds import NORMS, SHIFTS, Init, Norm, Optimizer, arm_names
 from bntui.config.presets import PRESETS
 from bntui.errors import UsageError
 
@@ -62,23 +63,28 @@ class RunConfig:
     )
     binary: bool = _option(False, "", parsers.switch, "data", "make every pixel black or white")
     shift: str = _option(
-        "none", "KIND:STRENGTH", parsers.shift, "data",
-        f"change the validation images: {', '.join(parsers.SHIFTS)}")  # fmt: skip
+        "none", "KIND:STRENGTH", parsers.shift_text, "data",
+        f"change the validation images: {', '.join(SHIFTS)}")  # fmt: skip
     epochs: int = _option(10, "N", parsers.count, "training", "passes over the training set")
     max_steps: int | None = _option(
         None, "N", parsers.integer(1, 10**12), "training", "stop after N steps in all", "no limit"
     )
     batch_size: int = _option(32, "N", parsers.batch_size, "training", "samples a step; BN needs at least 2")
     lr: float = _option(0.01, "X", parsers.learning_rate, "training", "learning rate")
-    optimizer: str = _option("adam", "NAME", parsers.optimizer, "training", "adam, sgd or sgd:MOMENTUM")
+    optimizer: Optimizer = _option(
+        Optimizer("adam"), "NAME", parsers.optimizer, "training", "adam, sgd or sgd:MOMENTUM"
+    )
     seed: int = _option(1, "N", parsers.integer(0, 2**63 - 1), "training", "seed of everything random")
     hidden: tuple[int, ...] = _option(
         (32, 32), "W,W,...", parsers.widths, "network", "widths of the hidden layers; WxN is N layers of width W"
     )
     activation: str = _option("relu", "NAME", parsers.one_of(*ACTIVATIONS), "network", ", ".join(ACTIVATIONS))
-    init: str = _option("default", "NAME", parsers.init, "network", "weights: default, xavier, kaiming or normal:STD")
-    norm: str = _option("batch", "NAME", parsers.norm, "network", f"of the first arm: {', '.join(parsers.NORMS)}")
-    versus: str = _option("none", "NAME", parsers.norm, "network", "of the second arm, likewise")
+    init: Init = _option(
+        Init("default"), "NAME", parsers.init, "network", "weights: default, xavier, kaiming or normal:STD"
+    )
+    arms: tuple[Norm, ...] = _option(
+        (Norm("batch"), Norm("none")), "A,B,...", parsers.arms, "network",
+        f"two to six networks that differ in their normalization: {', '.join(NORMS)}")  # fmt: skip
     dropout: float = _option(0.0, "P", parsers.share, "network", "dropout after each activation")
     weights: str = _option(
         "paired", "NAME", parsers.one_of("paired", "independent"), "network",
@@ -92,7 +98,7 @@ class RunConfig:
         "statistics that evaluation normalizes by: running; batch (as if eval() were forgotten); single (the same, one "
         "sample at a time); precise (re-estimated over 10,000 training samples)")  # fmt: skip
     bn_noise: float = _option(
-        0.0, "SIGMA", parsers.noise, "network", "noise after the first arm's normalization; 0.5 is Santurkar's noisy BN"
+        0.0, "SIGMA", parsers.noise, "network", "noise after the first normalization; 0.5 is Santurkar's noisy BN"
     )
     adapt_bn: bool = _option(
         False, "", parsers.switch, "network", "re-estimate BN's statistics on the (shifted) validation set: AdaBN"
@@ -105,11 +111,14 @@ class RunConfig:
         0, "N", parsers.integer(0, 65_535), "training", "unit whose percentiles are kept, in each layer"
     )
     intervene: str = _option(
-        "", "STEP:ACTION=VALUE,...", interventions, "training",
+        "", "STEP:ACTION=VALUE,...", schedule_text, "training",
         "change something after so many steps, such as 1000:dropout=0.5", "nothing")  # fmt: skip
     preset: str | None = _option(
         None, "NAME", lambda text: parsers.one_of(*PRESETS)(text), "training",
         "a named configuration; explicit options override it; 'list' prints all", "none")  # fmt: skip
+    engine: str = _option(
+        "auto", "NAME", parsers.one_of("auto", "fused", "autograd"), "machine",
+        "fused: written-out kernels; autograd: nn.Module and torch.optim; auto: fused where it can")  # fmt: skip
     device: str = _option(
         "auto", "D", parsers.device, "machine", "auto (cuda, then mps, then cpu), cpu, cuda, cuda:N, mps"
     )
@@ -157,15 +166,18 @@ class RunConfig:
                 f"--train-samples {self.train_samples} is less than one batch: take at least --batch-size "
                 f"({self.batch_size}) samples"
             )
-        for name in ("norm", "versus"):
-            groups = getattr(self, name).partition(":")[2]
-            odd = next((width for width in self.hidden if groups and width % int(groups)), None)
+        for norm in self.arms:
+            odd = next((width for width in self.hidden if norm.groups and width % norm.groups), None)
             if odd is not None:
-                raise UsageError(f"--{name} group:{groups}: a hidden layer of {odd} can't be divided by {groups}")
+                raise UsageError(f"--arms {norm}: a hidden layer of {odd} can't be divided by {norm.groups}")
+        names = arm_names(self.arms)
+        for _, name, value in parse_schedule(self.intervene):
+            if name == "restart_arm" and value not in names:
+                raise UsageError(f"--intervene: restart_arm takes one of {', '.join(names)}, not {value!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return every option by its name, as plain JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return {option.name: _plain(getattr(self, option.name)) for option in fields(self)}
 
     def to_command(self) -> str:
         """Return the shell line that runs this configuration again, without a screen."""
@@ -185,6 +197,13 @@ def is_path(name: str) -> bool:
 def flag_of(name: str) -> str:
     """Return a field's spelling on the command line."""
     return "--" + name.replace("_", "-")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: a type of `kinds` as the text that it is written as."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _as_text(value: Any) -> str:

@@ -11,15 +11,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from bntui.config.kinds import NORMS, SHIFTS, Init, Norm, Optimizer, Shift
+
 Parse = Callable[[str], Any]
 
 MIN_LR, MAX_LR = 1e-12, 1e6
 """Learning rates that a run takes, as an option or while it goes on."""
 
 
-NORMS = ("batch", "layer", "group:G", "instance", "batch-renorm", "none")
-SHIFTS = {"brightness": (-1, 1), "contrast": (-1, 4), "noise": (0, 2), "rotation": (-180, 180), "inversion": (0, 1)}
-"""Ways to change images, and the lowest and the highest strength of each."""
 PROBES = ("covariate-shift", "landscape", "gap")
 
 
@@ -82,32 +81,32 @@ def widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def init(text: str) -> str:
-    """Parse the name of an initialisation of weights."""
+def init(text: str) -> Init:
+    """Parse how weights are drawn."""
     name, colon, std = text.partition(":")
     wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
     if name == "normal" and colon:
         try:
-            return f"normal:{positive(std)!r}"
+            return Init(name, positive(std))
         except ValueError:
             raise ValueError(wanted) from None
     if text not in ("default", "xavier", "kaiming"):
         raise ValueError(wanted)
-    return text
+    return Init(text)
 
 
-def optimizer(text: str) -> str:
-    """Parse the name of an optimizer."""
+def optimizer(text: str) -> Optimizer:
+    """Parse an optimizer."""
     name, colon, momentum = text.partition(":")
     wanted = "one of adam, sgd, sgd:MOMENTUM, with MOMENTUM from 0 up to, not including, 1"
     if name == "sgd" and colon:
         try:
-            return f"sgd:{share(momentum)!r}"
+            return Optimizer(name, share(momentum))
         except ValueError:
             raise ValueError(wanted) from None
     if text not in ("adam", "sgd"):
         raise ValueError(wanted)
-    return text
+    return Optimizer(text)
 
 
 def momentum(text: str) -> float | str:
@@ -127,33 +126,48 @@ def device(text: str) -> str:
     raise ValueError("one of auto, cpu, cuda, cuda:N, mps")
 
 
-def norm(text: str) -> str:
-    """Parse the name of a kind of normalization."""
+def arms(text: str) -> tuple[Norm, ...]:
+    """Parse the normalizations of two to six arms, such as `batch,group:8,none`."""
+    names = text.split(",")
+    if not 2 <= len(names) <= 6:
+        raise ValueError(f"two to six of {', '.join(NORMS)}, such as batch,none")
+    return tuple(map(norm, names))
+
+
+def norm(text: str) -> Norm:
+    """Parse a kind of normalization."""
     name, colon, groups = text.partition(":")
-    wanted = f"one of {', '.join(NORMS)}, with G from 1 to 65,536"
+    wanted = f"two to six of {', '.join(NORMS)}, with G from 1 to 65,536"
     if name == "group" and colon:
         try:
-            return f"group:{integer(1, 65_536)(groups)}"
+            return Norm(name, integer(1, 65_536)(groups))
         except ValueError:
             raise ValueError(wanted) from None
     if text not in NORMS or name == "group":
-        raise ValueError(wanted)
-    return text
+        close = difflib.get_close_matches(text.lower(), NORMS, 1)
+        raise ValueError(wanted + (f" (did you mean {close[0]}?)" if close else ""))
+    return Norm(text)
 
 
-def shift(text: str) -> str:
+def shift(text: str) -> Shift:
     """Parse a change of the validation images."""
     kind, colon, strength = text.partition(":")
     if text == "none":
-        return text
+        return Shift(text)
     if colon and kind in SHIFTS:
         low, high = SHIFTS[kind]
         try:
-            return f"{kind}:{number('', lambda v: low <= v <= high)(strength):g}"
+            value = number("", lambda v: low <= v <= high)(strength)
         except ValueError:
             raise ValueError(f"for {kind} a strength from {low:g} to {high:g}") from None
+        return Shift(kind, float(f"{value:g}"))
     ranges = ", ".join(f"{name}:{low:g}..{high:g}" for name, (low, high) in SHIFTS.items())
     raise ValueError(f"none, or KIND:STRENGTH of {ranges}")
+
+
+def shift_text(text: str) -> str:
+    """Parse a change of the validation images, and return it in the one way to write it."""
+    return str(shift(text))
 
 
 def probes(text: str) -> tuple[str, ...]:
@@ -195,6 +209,19 @@ def on_off(text: str) -> bool:
     if text.lower() not in ("true", "on", "false", "off"):
         raise ValueError("on or off")
     return text.lower() in ("true", "on")
+
+
+def nothing(text: str) -> None:
+    """Parse the value of what takes none."""
+    if text:
+        raise ValueError("no value")
+
+
+def arm_name(text: str) -> str:
+    """Parse the name of an arm, which the run may not have."""
+    if not text or len(text) > 40 or not text.isprintable():
+        raise ValueError("the name of an arm, such as batch")
+    return text
 
 
 learning_rate = number(f"a number from {MIN_LR:g} to {MAX_LR:g}", lambda v: MIN_LR <= v <= MAX_LR)

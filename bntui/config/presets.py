@@ -72,7 +72,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "small-batch": (
         "Wu & He 2018: batch norm against group norm in batches of 2; the experiment goes from 32 down to 2",
-        {"hidden": (64, 64), "optimizer": "sgd", "init": "kaiming", "norm": "batch", "versus": "group:8", "epochs": 1,
+        {"hidden": (64, 64), "optimizer": "sgd", "init": "kaiming", "arms": ("batch", "group:8"), "epochs": 1,
          **small_batch(2)},
     ),
     "noisy-bn": (

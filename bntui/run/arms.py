@@ -1,43 +1,62 @@
-"""What the two arms are called."""
+"""The arms of a run: networks that differ in one thing, their normalization, and see the same batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-ARMS = ("bn", "plain")
-"""Keys of the first and the second arm, whatever normalization they have."""
+from bntui.config.kinds import Norm, arm_names
 
-_OPTIONS = {"bn": ("norm", "batch"), "plain": ("versus", "none")}
-_NAMES = {"batch": "batch norm", "layer": "layer norm", "instance": "instance norm", "batch-renorm": "batch renorm"}
+MOST = 6
+"""Arms of a run."""
 
-
-def norm_names(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return each arm's normalization in words, such as `group norm 8`; `none` for none.
-
-    Parameters
-    ----------
-    config
-        Options by name, as in `results.json`.
-    """
-    names = {}
-    for arm, (option, default) in _OPTIONS.items():
-        kind, _, groups = str(config.get(option, default)).partition(":")
-        names[arm] = f"group norm {groups}" if kind == "group" else _NAMES.get(kind, kind)
-    return names
+_WORDS = {
+    "batch": "batch norm", "layer": "layer norm", "instance": "instance norm", "batch-renorm": "batch renorm",
+    "none": "no norm",
+}  # fmt: skip
 
 
-def normalized_arm(config: Mapping[str, Any]) -> str:
-    """Return the arm of which the normalization can be switched: the first that has one; empty if neither has."""
-    return next((arm for arm, name in norm_names(config).items() if name != "none"), "")
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One network of a run."""
+
+    name: str
+    """Unique in its run; the key of all that is told of the arm."""
+    label: str
+    """What it is called on the screen."""
+    norm: str
+    """Its kind of normalization, as `--arms` spells it: `batch`, `group:8`, …, or `none`."""
+
+    @property
+    def normalized(self) -> bool:
+        """Whether it has a normalization."""
+        return self.norm != "none"
+
+    @property
+    def words(self) -> str:
+        """Its normalization in words, such as `group norm 8`."""
+        kind, _, groups = self.norm.partition(":")
+        return f"group norm {groups}" if kind == "group" else _WORDS.get(kind, kind)
+
+    @property
+    def short(self) -> str:
+        """Its normalization in a short word."""
+        return "BN" if self.norm == "batch" else self.words.capitalize()
 
 
-def labels(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what each arm is called on the screen."""
-    names = norm_names(config)
-    if names == {"bn": "batch norm", "plain": "none"}:
-        return {"bn": "With BN", "plain": "Without BN"}
-    shown = {arm: name.capitalize() if name != "none" else "No norm" for arm, name in names.items()}
-    if shown["bn"] == shown["plain"]:
-        return {arm: f"{name} ({number})" for number, (arm, name) in enumerate(shown.items(), 1)}
-    return shown
+def build_arms(norms: Sequence[Norm]) -> tuple[Arm, ...]:
+    """Return the arms with these normalizations, in their order."""
+    if sorted(map(str, norms)) == ["batch", "none"]:
+        return tuple(Arm(str(n), "With BN" if str(n) == "batch" else "Without BN", str(n)) for n in norms)
+    arms = []
+    for name, norm in zip(arm_names(norms), map(str, norms), strict=True):
+        label = Arm(name, "", norm).words.capitalize()
+        number = name[len(norm) + 1 :]
+        several = [str(n) for n in norms].count(norm) > 1
+        arms.append(Arm(name, f"{label} ({number or 1})" if several else label, norm))
+    return tuple(arms)
+
+
+def first_normalized(arms: Sequence[Arm]) -> Arm | None:
+    """Return the arm of which the normalization can be switched: the first that has one."""
+    return next((arm for arm in arms if arm.normalized), None)

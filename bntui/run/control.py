@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bntui.config.interventions import Scalar
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:
@@ -22,29 +24,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Give one of `settings.SETTINGS` another value; of a switch, None toggles."""
+    """Carry out an intervention of the table in `config.interventions`; of a switch, None toggles."""
 
-    setting: str
-    value: float | int | str | bool | None = None
+    name: str
+    value: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleLearningRate:
-    """Multiply the learning rate of both arms."""
+class Scale:
+    """Multiply a setting that is a number."""
 
+    name: str
     factor: float
-
-
-@dataclass(frozen=True, slots=True)
-class PreciseBatchNorm:
-    """Put BN's running statistics at what many training samples have, with the weights as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestartArm:
-    """Put one arm (`bn` or `plain`), and what the optimizer knows of it, back to where it began."""
-
-    arm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +55,10 @@ class Stop:
     """Finish the step under way and end the run."""
 
 
-Command: TypeAlias = Pause | Step | Change | ScaleLearningRate | PreciseBatchNorm | RestartArm | Restart | Export | Stop
+Command: TypeAlias = Pause | Step | Change | Scale | Restart | Export | Stop
 
 
-WATCHED = ("batch_norm", "flow", "probes", "explain")
+WATCHED = ("normalization", "flow", "probes", "explain")
 
 
 class Control:
@@ -88,9 +79,9 @@ class Control:
         self.watching: frozenset[str] = frozenset()
         """What somebody looks at, and is then read within epochs too: of `WATCHED`; changes no number."""
         self.layer = 0
-        """Which normalized layer is looked at, counted on beyond the last."""
+        """Which normalization layer is looked at, counted over all arms and on beyond the last."""
         self.unit = 0
-        """Which of its units, likewise."""
+        """Which of its units, counted on beyond the last."""
 
     def send(self, command: Command) -> None:
         """Hand a command over; returns at once."""

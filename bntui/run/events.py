@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
+from bntui.run.arms import Arm
+
 Scalar: TypeAlias = float | int | str | bool | None
 
 
@@ -24,16 +26,8 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Both arms' metrics on one set of samples."""
-
-    bn: Metrics
-    plain: Metrics
-
-
-@dataclass(frozen=True, slots=True)
 class LayerStatistics:
-    """One BN layer, one number a channel.
+    """One normalization layer, one number a channel; NaN for what its kind does not have.
 
     `batch_var` is the unbiased variance, as the running variance tracks it; NaN where there was no batch yet.
     """
@@ -72,8 +66,9 @@ class Started:
     config: dict[str, Any]
     environment: dict[str, Any]
     dataset: dict[str, Any]
-    layers: dict[str, int]
-    """Name of every BN layer and its number of features."""
+    arms: tuple[Arm, ...]
+    layers: dict[str, dict[str, int]]
+    """By arm: the name of every normalization layer, and its number of features."""
     steps_per_epoch: int
     total_steps: int
 
@@ -84,32 +79,34 @@ class Stepped:
 
     step: int
     width: int
-    bn: tuple[float, ...]
-    plain: tuple[float, ...]
+    losses: dict[str, tuple[float, ...]]
+    """By arm, equally many."""
     seconds: float
     """Time spent on training steps so far in this run, pauses and evaluation left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """Both arms evaluated in eval mode after an epoch, or after the last step of a run that ends within one."""
+    """All arms evaluated in eval mode after an epoch, or after the last step of a run that ends within one."""
 
     epoch: int
     step: int
     lr: float
     train_seconds: float
     eval_seconds: float
-    train: Split
-    validation: Split
+    train: dict[str, Metrics]
+    """By arm."""
+    validation: dict[str, Metrics]
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNormRead:
-    """The state of every BN layer at the end of an epoch, or (`live`) at a moment within one for who watches."""
+class NormalizationRead:
+    """The state of every normalization at the end of an epoch, or (`live`) at a moment within one for who watches."""
 
     epoch: int
     step: int
-    layers: tuple[LayerStatistics, ...]
+    arms: dict[str, tuple[LayerStatistics, ...]]
+    """By arm, those that have any."""
     live: bool = False
 
 
@@ -132,12 +129,11 @@ class LayerFlow:
 
 @dataclass(frozen=True, slots=True)
 class FlowRead:
-    """What flowed through the layers of both arms in the step that ends at `step`; `live` as in `BatchNormRead`."""
+    """What flowed through the layers in the step that ends at `step`; `live` as in `NormalizationRead`."""
 
     epoch: int
     step: int
-    bn: tuple[LayerFlow, ...]
-    plain: tuple[LayerFlow, ...]
+    arms: dict[str, tuple[LayerFlow, ...]]
     live: bool = False
     unit: int = 0
     """Which unit the percentiles of one are of; counted on beyond a layer's last."""
@@ -188,12 +184,11 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the probes found in both arms in the step that ends at `step`; `live` as in `BatchNormRead`."""
+    """What the probes found in the step that ends at `step`; `live` as in `NormalizationRead`."""
 
     epoch: int
     step: int
-    bn: Probes
-    plain: Probes
+    arms: dict[str, Probes]
     milliseconds: dict[str, float]
     """What each probe took, by its name."""
     live: bool = False
@@ -204,6 +199,7 @@ class Explained:
     """One channel of a batch norm layer in the step that ends at `step`, as far as the rest follows from it."""
 
     step: int
+    arm: str
     layer: str
     channel: int
     momentum: float
@@ -220,7 +216,7 @@ class Explained:
     dy: tuple[float, ...]
     """Gradient of the loss by the output."""
     live: bool = False
-    """As in `BatchNormRead`."""
+    """As in `NormalizationRead`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +266,7 @@ class Intervened:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something about an arm (`bn`, `plain`, or empty for both) worth a warning."""
+    """Something about an arm, by its name, or about the whole run, if that is empty, worth a warning."""
 
     step: int
     arm: str
@@ -287,7 +283,7 @@ class Restarted:
 
 @dataclass(frozen=True, slots=True)
 class Hashed:
-    """SHA-256 of both arms' parameters and buffers after `step`, made for an export while the run goes on."""
+    """SHA-256 of each arm's parameters and buffers after `step`, made for an export while the run goes on."""
 
     step: int
     state_sha256: dict[str, str]
@@ -306,7 +302,7 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Loading | Notice | Started | Continued | Planned | Stepped | EpochEnded | BatchNormRead | FlowRead | Probed
+    Loading | Notice | Started | Continued | Planned | Stepped | EpochEnded | NormalizationRead | FlowRead | Probed
     | Explained | Paused | Resumed | Intervened | Alert | Restarted | Hashed | Finished
 )  # fmt: skip
 Emit: TypeAlias = Callable[[Event], None]
