@@ -5,14 +5,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntui.config.interventions import Scalar, initial
-from bntui.run.arms import ARMS, labels
+from bntui.run.arms import Arm
 from bntui.run.events import (
     Alert,
-    BatchNormRead,
     Continued,
     EpochEnded,
     Event,
@@ -22,6 +22,7 @@ from bntui.run.events import (
     Hashed,
     Intervened,
     Loading,
+    NormalizationRead,
     Notice,
     Paused,
     Planned,
@@ -37,23 +38,23 @@ ENDED = ("completed", "interrupted", "failed")
 MAX_POINTS = 2_000
 MAX_EPOCHS = 4_096
 MAX_ALERTS = 1_000
-MAX_BATCH_NORM_NUMBERS = 500_000
+MAX_NORMALIZATION_NUMBERS = 500_000
 MAX_FLOW_NUMBERS = 100_000
 MAX_FLOWS = 512
 MAX_PROBES = 512
 
 
 class Series:
-    """Loss of both arms by step, as at most `MAX_POINTS` means over buckets of equally many steps.
+    """Loss of every arm by step, as at most `MAX_POINTS` means over buckets of equally many steps.
 
     When the buckets run out, neighbours are merged and the width doubles. Only the step numbers decide where a bucket
     ends, so the same losses give the same points however they arrive.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = ()) -> None:
         self.width = 1
-        self._means = {arm: array("d") for arm in ARMS}
-        self._sums = [0.0, 0.0]
+        self._means = {name: array("d") for name in names}
+        self._sums = dict.fromkeys(names, 0.0)
         self._pending = 0
         self._last = 0
         self.seconds = array("d")
@@ -61,60 +62,66 @@ class Series:
 
     def extend(self, event: Stepped) -> None:
         """Add the losses of an event."""
-        step = event.step - event.width * (len(event.bn) - 1)
-        for bn, plain in zip(event.bn, event.plain, strict=True):
-            self._sums[0] += bn * event.width
-            self._sums[1] += plain * event.width
+        for step, losses in steps_of(event):
+            for name, loss in zip(self._sums, losses, strict=True):
+                self._sums[name] += loss * event.width
             self._pending += event.width
             self._last = step
             if step % self.width == 0:
                 self.seconds.append(event.seconds)
                 self._close()
-            step += event.width
 
-    def points(self) -> dict[str, list[Any]]:
-        """Return `step`, `bn_loss` and `plain_loss`; a point stands at the last step of its bucket."""
-        steps = [self.width * (i + 1) for i in range(len(self._means["bn"]))]
-        losses = [list(self._means[arm]) for arm in ARMS]
+    def points(self) -> tuple[list[int], dict[str, list[float]]]:
+        """Return the steps, and the losses by arm; a point stands at the last step of its bucket."""
+        steps = [self.width * (i + 1) for i in range(len(self.seconds))]
+        losses = {name: list(means) for name, means in self._means.items()}
         if self._pending:
             steps.append(self._last)
-            for values, total in zip(losses, self._sums, strict=True):
-                values.append(total / self._pending)
-        return {"step": steps, "bn_loss": losses[0], "plain_loss": losses[1]}
+            for name, total in self._sums.items():
+                losses[name].append(total / self._pending)
+        return steps, losses
 
-    def to_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return all of it as plain lists and numbers."""
         return {
             "width": self.width,
-            "means": {arm: list(means) for arm, means in self._means.items()},
-            "sums": list(self._sums),
+            "means": {name: list(means) for name, means in self._means.items()},
+            "sums": dict(self._sums),
             "pending": self._pending,
             "last": self._last,
             "seconds": list(self.seconds),
         }
 
-    @staticmethod
-    def from_dict(data: dict[str, Any]) -> Series:
-        """Return what `to_dict` made. Raises KeyError, TypeError, ValueError or OverflowError for anything else."""
-        series = Series()
-        series.width, series._pending, series._last = (int(data[name]) for name in ("width", "pending", "last"))
-        series._means = {arm: array("d", data["means"][arm]) for arm in ARMS}
-        series._sums = [float(total) for total in data["sums"]]
-        series.seconds = array("d", data["seconds"])
-        lengths = {len(values) for values in (*series._means.values(), series.seconds)}
-        if series.width < 1 or series._pending < 0 or len(series._sums) != 2 or len(lengths) != 1:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` made.
+
+        Raises KeyError, TypeError, ValueError or OverflowError, and changes nothing, for anything else.
+        """
+        width, pending, last = (int(state[name]) for name in ("width", "pending", "last"))
+        means = {name: array("d", state["means"][name]) for name in self._means}
+        sums = {name: float(state["sums"][name]) for name in self._means}
+        seconds = array("d", state["seconds"])
+        if width < 1 or pending < 0 or any(len(values) != len(seconds) for values in means.values()):
             raise ValueError("not a series")
-        return series
+        self.width, self._pending, self._last = width, pending, last
+        self._means, self._sums, self.seconds = means, sums, seconds
 
     def _close(self) -> None:
-        for arm, total in zip(ARMS, self._sums, strict=True):
-            self._means[arm].append(total / self._pending)
-        self._sums, self._pending = [0.0, 0.0], 0
-        if len(self._means["bn"]) == MAX_POINTS:
-            for arm, means in self._means.items():
-                self._means[arm] = array("d", [(a + b) / 2 for a, b in zip(means[::2], means[1::2], strict=True)])
+        for name, total in self._sums.items():
+            self._means[name].append(total / self._pending)
+        self._sums, self._pending = dict.fromkeys(self._sums, 0.0), 0
+        if len(self.seconds) == MAX_POINTS:
+            for name, means in self._means.items():
+                self._means[name] = array("d", [(a + b) / 2 for a, b in zip(means[::2], means[1::2], strict=True)])
             self.seconds = self.seconds[1::2]
             self.width *= 2
+
+
+def steps_of(event: Stepped) -> Iterator[tuple[int, tuple[float, ...]]]:
+    """Yield each step of an event, and its losses in the order of the arms."""
+    rows = list(zip(*event.losses.values(), strict=True))
+    first = event.step - event.width * (len(rows) - 1)
+    return zip(range(first, event.step + 1, event.width), rows, strict=True)
 
 
 @dataclass
@@ -135,11 +142,11 @@ class History:
     steps: Series = field(default_factory=Series)
     epochs: list[EpochEnded] = field(default_factory=list)
     """All epochs; beyond `MAX_EPOCHS`, every second, fourth, … and the last."""
-    batch_norm: list[BatchNormRead] = field(default_factory=list)
-    """Readings at evenly spaced epochs and the last, at most `MAX_BATCH_NORM_NUMBERS` numbers in all."""
-    batch_norm_now: BatchNormRead | None = None
+    normalization: list[NormalizationRead] = field(default_factory=list)
+    """Readings at evenly spaced epochs and the last, at most `MAX_NORMALIZATION_NUMBERS` numbers in all."""
+    normalization_now: NormalizationRead | None = None
     flow: list[FlowRead] = field(default_factory=list)
-    """As `batch_norm`, of what flowed through the layers."""
+    """As `normalization`, of what flowed through the layers."""
     flow_recent: deque[FlowRead] = field(default_factory=lambda: deque(maxlen=MAX_FLOWS))
     """The newest readings, those within epochs too."""
     probes: list[Probed] = field(default_factory=list)
@@ -147,8 +154,8 @@ class History:
     probes_recent: deque[Probed] = field(default_factory=lambda: deque(maxlen=MAX_PROBES))
     """The newest, also those for who watches."""
     explained: Explained | None = None
-    recent: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
-    """The newest steps, each with its loss in `bn` and `plain`."""
+    recent: deque[tuple[int, tuple[float, ...]]] = field(default_factory=lambda: deque(maxlen=MAX_POINTS))
+    """The newest steps, each with its losses in the order of the arms."""
     best: dict[str, Best] = field(default_factory=dict)
     interventions: list[Intervened] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -162,103 +169,88 @@ class History:
     """The first plan, and the one after each change of the batch size."""
     train_seconds: float = 0.0
     wall_seconds: float = 0.0
-    diverged: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(ARMS, False))
+    diverged: dict[str, bool] = field(default_factory=dict)
     state_sha256: dict[str, str] = field(default_factory=dict)
     status: str = "loading"
     """`loading`, `running` or `paused`, then `completed`, `interrupted` or `failed`."""
     _best_before: dict[str, Best] = field(default_factory=dict)
     """The best before the newest epoch."""
     _epoch_stride: int = 1
-    _batch_norm_stride: int = 1
+    _normalization_stride: int = 1
     _flow_stride: int = 1
     _probes_stride: int = 1
     _probes_seen: int = 0
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
-        if isinstance(event, Stepped):
-            self.steps.extend(event)
-            first = event.step - event.width * (len(event.bn) - 1)
-            steps = range(first, event.step + 1, event.width)
-            self.recent.extend(zip(steps, event.bn, event.plain, strict=True))
-            self.step, self.train_seconds = event.step, event.seconds
-        elif isinstance(event, EpochEnded):
-            self._add_epoch(event)
-        elif isinstance(event, BatchNormRead):
-            self.batch_norm_now = event
-            if event.live:
-                return
-            numbers = sum(6 * len(layer.weight) for layer in event.layers)
-            limit = max(2, min(MAX_EPOCHS, MAX_BATCH_NORM_NUMBERS // max(1, numbers)))
-            self._batch_norm_stride = _append_thinned(self.batch_norm, event, self._batch_norm_stride, limit)
-        elif isinstance(event, FlowRead):
-            self.flow_recent.append(event)
-            if not event.live:
-                numbers = 6 * (len(event.bn) + len(event.plain))
-                limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
-                self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
-        elif isinstance(event, Probed):
-            self.probes_recent.append(event)
-            if not event.live:
+        match event:
+            case Stepped():
+                self.steps.extend(event)
+                self.recent.extend(steps_of(event))
+                self.step, self.train_seconds = event.step, event.seconds
+            case EpochEnded():
+                self._add_epoch(event)
+            case NormalizationRead():
+                self._add_normalization(event)
+            case FlowRead():
+                self._add_flow(event)
+            case Probed():
                 self._add_probes(event)
-        elif isinstance(event, Explained):
-            self.explained = event
-        elif isinstance(event, Continued):
-            self.status, self.step = "running", event.step
-            if self.started is not None:
-                self.started = replace(self.started, config=event.config)
-        elif isinstance(event, Planned):
-            last = self.plans[-1] if self.plans else None
-            if last is not None and (last.batch_size, last.steps_per_epoch) == (
-                event.batch_size,
-                event.steps_per_epoch,
-            ):
-                # A run that went on, perhaps to more epochs.
-                self.plans[-1] = replace(last, total_steps=event.total_steps)
-            else:
-                self.plans.append(event)
-        elif isinstance(event, Intervened):
-            self.interventions.append(event)
-            if event.action in self.settings and event.after is not None:
-                self.settings[event.action] = event.after
-            if event.action == "restart_arm":
-                self.diverged[str(event.after)] = False
-        elif isinstance(event, Alert):
-            if event.kind == "diverged" and event.arm in self.diverged:
-                self.diverged[event.arm] = True
-            if len(self.alerts) < MAX_ALERTS:
-                self.alerts.append(event)
-        elif isinstance(event, Notice):
-            if len(self.notices) < MAX_ALERTS:
-                self.notices.append(event.message)
-        elif isinstance(event, Loading):
-            self.loading = event
-        elif isinstance(event, Started):
-            self.started, self.status, self.loading = event, "running", None
-            self._plan_from(event)
-        elif isinstance(event, Paused):
-            self.status = "paused"
-        elif isinstance(event, Resumed):
-            self.status = "running"
-        elif isinstance(event, Hashed | Finished):
-            self.state_sha256, self.wall_seconds = event.state_sha256, event.wall_seconds
-            if isinstance(event, Finished):
-                self.status = event.status
-        elif isinstance(event, Restarted):
-            fresh = History(started=self.started, notices=self.notices, status=self.status)
-            if self.started is not None:
-                fresh._plan_from(self.started)
-            self.__dict__.update(fresh.__dict__)
+            case Explained():
+                self.explained = event
+            case Started():
+                self._start(event)
+            case Continued():
+                self.status, self.step = "running", event.step
+                if self.started is not None:
+                    self.started = replace(self.started, config=event.config)
+            case Planned():
+                self._add_plan(event)
+            case Intervened():
+                self._add_intervention(event)
+            case Alert():
+                if event.kind == "diverged" and event.arm in self.diverged:
+                    self.diverged[event.arm] = True
+                if len(self.alerts) < MAX_ALERTS:
+                    self.alerts.append(event)
+            case Notice():
+                if len(self.notices) < MAX_ALERTS:
+                    self.notices.append(event.message)
+            case Loading():
+                self.loading = event
+            case Paused():
+                self.status = "paused"
+            case Resumed():
+                self.status = "running"
+            case Hashed() | Finished():
+                self.state_sha256, self.wall_seconds = event.state_sha256, event.wall_seconds
+                if isinstance(event, Finished):
+                    self.status = event.status
+            case Restarted():
+                fresh = History(notices=self.notices)
+                if self.started is not None:
+                    fresh._start(self.started)
+                fresh.status = self.status
+                self.__dict__.update(fresh.__dict__)
 
-    def _plan_from(self, started: Started) -> None:
-        self.settings = initial(started.config)
+    def _start(self, event: Started) -> None:
+        self.started, self.status, self.loading = event, "running", None
+        names = [arm.name for arm in event.arms]
+        self.steps = Series(names)
+        self.diverged = dict.fromkeys(names, False)
+        self.settings = initial(event.config)
         batch_size = int(self.settings["batch_size"])
-        self.plans = [Planned(0, 0.0, batch_size, started.steps_per_epoch, started.total_steps)]
+        self.plans = [Planned(0, 0.0, batch_size, event.steps_per_epoch, event.total_steps)]
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of the run; none before it has begun."""
+        return self.started.arms if self.started else ()
 
     @property
     def labels(self) -> dict[str, str]:
-        """What each arm is called on the screen."""
-        return labels(self.started.config if self.started else {})
+        """What each arm is called on the screen, by its name."""
+        return {arm.name: arm.label for arm in self.arms}
 
     @property
     def lr(self) -> float:
@@ -284,7 +276,39 @@ class History:
         plan = self.plans[found - 1]
         return plan.epochs + (step - plan.step) / max(1, plan.steps_per_epoch)
 
+    def _add_plan(self, event: Planned) -> None:
+        last = self.plans[-1] if self.plans else None
+        if last is not None and (last.batch_size, last.steps_per_epoch) == (event.batch_size, event.steps_per_epoch):
+            # A run that went on, perhaps to more epochs.
+            self.plans[-1] = replace(last, total_steps=event.total_steps)
+        else:
+            self.plans.append(event)
+
+    def _add_intervention(self, event: Intervened) -> None:
+        self.interventions.append(event)
+        if event.action in self.settings and event.after is not None:
+            self.settings[event.action] = event.after
+        if event.action == "restart_arm":
+            self.diverged[str(event.after)] = False
+
+    def _add_normalization(self, event: NormalizationRead) -> None:
+        self.normalization_now = event
+        if not event.live:
+            numbers = sum(6 * len(layer.weight) for layers in event.arms.values() for layer in layers)
+            limit = max(2, min(MAX_EPOCHS, MAX_NORMALIZATION_NUMBERS // max(1, numbers)))
+            self._normalization_stride = _append_thinned(self.normalization, event, self._normalization_stride, limit)
+
+    def _add_flow(self, event: FlowRead) -> None:
+        self.flow_recent.append(event)
+        if not event.live:
+            numbers = 6 * sum(map(len, event.arms.values()))
+            limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
+            self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
+
     def _add_probes(self, event: Probed) -> None:
+        self.probes_recent.append(event)
+        if event.live:
+            return
         if len(self.probes) >= MAX_PROBES:
             self.probes, self._probes_stride = self.probes[::2], 2 * self._probes_stride
         if self._probes_seen % self._probes_stride == 0:
@@ -298,10 +322,9 @@ class History:
         self._best_before = dict(self.best)
         self.epoch, self.step = event.epoch, event.step
         self._epoch_stride = _append_thinned(self.epochs, event, self._epoch_stride, MAX_EPOCHS)
-        for arm in ARMS:
-            metrics = getattr(event.validation, arm)
-            if arm not in self.best or metrics.accuracy > self.best[arm].validation_accuracy:
-                self.best[arm] = Best(metrics.accuracy, metrics.loss, event.epoch, event.step)
+        for name, metrics in event.validation.items():
+            if name not in self.best or metrics.accuracy > self.best[name].validation_accuracy:
+                self.best[name] = Best(metrics.accuracy, metrics.loss, event.epoch, event.step)
 
 
 def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:
