@@ -32,7 +32,7 @@ def small(tmp_path: Path, **options: object) -> RunConfig:
 def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     recorder = record(small(tmp_path, export=str(tmp_path / "out.json")))
     folder = tmp_path / "run"
-    assert recorder.folder == folder
+    assert recorder.folder is not None and recorder.folder.path == folder
     assert sorted(p.name for p in folder.iterdir()) == [
         ".lock", "config.json", "journal.jsonl", "log.txt", "results.json",
     ]  # fmt: skip
@@ -50,8 +50,8 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
 def test_without_a_name_every_run_gets_a_new_folder_in_the_state_folder(own_home: Path, tmp_path: Path) -> None:
     folder = record(small(tmp_path, run_dir=None)).folder
     assert folder is not None
-    assert folder.parent == own_home / "state" / "bntui" / "runs"
-    assert "synthetic" in folder.name
+    assert folder.path.parent == own_home / "state" / "bntui" / "runs"
+    assert "synthetic" in folder.path.name
 
 
 def test_a_folder_that_holds_a_run_is_not_written_to(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_restart_keeps_the_results_so_far(tmp_path: Path) -> None:
     final = json.loads((tmp_path / "run" / "results.json").read_text())
     assert abandoned["status"] == "interrupted"
     assert (abandoned["summary"]["steps"], final["summary"]["steps"]) == (15, 20)
-    assert len(abandoned["state_sha256"]["bn"]) == 64
+    assert len(abandoned["state_sha256"]["batch"]) == 64
     assert final["interventions"] == [{"step": 0, "epoch": 1, "action": "restart", "from": 15, "to": 0}]
 
 
@@ -89,7 +89,7 @@ def test_an_export_while_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_what_comes_before_the_start_is_in_the_journal(tmp_path: Path) -> None:
     recorder = Recorder(small(tmp_path), History())
-    started = Started("2026-01-01T00:00:00+00:00", {"lr": 0.1}, {}, {"name": "synthetic"}, {}, 1, 1)
+    started = Started("2026-01-01T00:00:00+00:00", {"lr": 0.1}, {}, {"name": "synthetic"}, (), {}, 1, 1)
     for event in (Loading("torch"), Notice("no MNIST"), started):
         recorder.take(event)
     kinds = [json.loads(line)["event"] for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
