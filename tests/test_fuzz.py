@@ -452,25 +452,11 @@ def test_a_name_that_no_file_can_have_is_refused(readers: fuzz.Readers, tmp_path
 # Nothing of a file acts on the terminal
 
 
-def spoil(
-    value: Any,
-    kept: tuple[str, ...] = (
-        "event",
-        "action",
-        "norm",
-        "name",
-        "arm",
-        "arms",
-        "layers",
-        "shift",
-        "bn_eval",
-        "status",
-        "losses",
-        "train",
-        "validation",
-        "state_sha256",
-    ),
-) -> Any:
+NEEDED = ("event", "action", "norm", "name", "arm", "arms", "layers", "shift", "bn_eval", "status", "losses", "train",
+          "validation", "state_sha256")  # fmt: skip
+
+
+def spoil(value: Any, kept: tuple[str, ...] = NEEDED) -> Any:
     """Return a value with escape sequences in each text and key that is not needed to be read at all."""
     if isinstance(value, dict):
         return {key: item if key in kept else spoil(item) for key, item in value.items()}

@@ -321,7 +321,8 @@ class Readers:
         images = b"\x00\x00\x08\x03\x00\x00\x00\x03" + b"\x00\x00\x00\x1c" * 2 + bytes(3 * 784)
         labels = b"\x00\x00\x08\x01\x00\x00\x00\x03\x01\x02\x03"
         toml = (
-            b'epochs = 3\nlr = 0.1\nhidden = [8, 8]\narms = "batch,none"\ndata-dir = "x"\nbinary = true\n[keys]\npause = "p"'
+            b'epochs = 3\nlr = 0.1\nhidden = [8, 8]\narms = "batch,none"\ndata-dir = "x"\nbinary = true\n'
+            b'[keys]\npause = "p"'
         )
         csv = b"a,b\n1,2\n3,4.5\n-1e3,0\n"
         as_json = (mutate_json, mutate_json, mutate_bytes)
@@ -357,7 +358,8 @@ class Readers:
 
     @staticmethod
     def _interventions() -> bytes:
-        changes = [("learning_rate", 0.1), ("bn", False), ("shift", "noise:0.5"), ("restart_arm", "batch"), ("stop", None)]
+        changes: list[tuple[str, Any]] = [("learning_rate", 0.1), ("bn", False), ("shift", "noise:0.5")]
+        changes += [("restart_arm", "batch"), ("stop", None)]
         rows = [{"step": i, "action": action, "from": None, "to": to} for i, (action, to) in enumerate(changes)]
         return json.dumps({"schema": "bntui.results/2", "interventions": rows}).encode()
 

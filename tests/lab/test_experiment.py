@@ -138,6 +138,10 @@ def made(
     return history
 
 
+def group(accuracy: float) -> dict[str, Any]:
+    return {"plain": (accuracy,), "other": "group:8"}
+
+
 def verdicts(name: str, runs: dict[str, History]) -> list[bool]:
     return [claim.holds(claim.measure(runs)) for claim in CLAIMS[name] if not claim.data]
 
@@ -178,8 +182,8 @@ STEADY, DRIFTING = (9.0, 0.0, 0.1, 0.0), (9.0, 0.0, 0.5, -0.5)
             {"": made(0.3, 0.5, 0.6, 0.8, plain=(0.7, 0.8, 0.9, 0.9), medians={"batch": DRIFTING, "none": DRIFTING})},
             [False, False, False],
         ),
-        ("small-batch", {f"batch {n}": made(1 - bn, plain=(1 - gn,), other="group:8") for n, (bn, gn) in NUMBERS}, [True] * 3),
-        ("small-batch", {f"batch {n}": made(1 - gn, plain=(1 - bn,), other="group:8") for n, (bn, gn) in NUMBERS}, [False] * 3),
+        ("small-batch", {f"batch {n}": made(1 - bn, **group(1 - gn)) for n, (bn, gn) in NUMBERS}, [True] * 3),
+        ("small-batch", {f"batch {n}": made(1 - gn, **group(1 - bn)) for n, (bn, gn) in NUMBERS}, [False] * 3),
     ],
 )  # fmt: skip
 def test_a_claim_can_hold_and_can_fail(name: str, runs: dict[str, History], expected: list[bool]) -> None:
