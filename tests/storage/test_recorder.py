@@ -32,7 +32,7 @@ def small(tmp_path: Path, **options: object) -> RunConfig:
 def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     recorder = record(small(tmp_path, export=str(tmp_path / "out.json")))
     folder = tmp_path / "run"
-    assert recorder.folder is not None and recorder.folder.path == folder
+    assert recorder.folder == folder
     assert sorted(p.name for p in folder.iterdir()) == [
         ".lock", "config.json", "journal.jsonl", "log.txt", "results.json",
     ]  # fmt: skip
@@ -50,8 +50,8 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
 def test_without_a_name_every_run_gets_a_new_folder_in_the_state_folder(own_home: Path, tmp_path: Path) -> None:
     folder = record(small(tmp_path, run_dir=None)).folder
     assert folder is not None
-    assert folder.path.parent == own_home / "state" / "bntui" / "runs"
-    assert "synthetic" in folder.path.name
+    assert folder.parent == own_home / "state" / "bntui" / "runs"
+    assert "synthetic" in folder.name
 
 
 def test_a_folder_that_holds_a_run_is_not_written_to(tmp_path: Path) -> None:
