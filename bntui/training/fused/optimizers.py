@@ -1,4 +1,4 @@
-"""Adam and SGD over one flat vector that holds every parameter of both arms.
+"""Adam and SGD over one flat vector that holds every parameter of all arms.
 
 The arithmetic, operation by operation, is that of torch.optim's single-tensor code, so on a CPU the bits are the same;
 one call does for all parameters what torch.optim does in one call each.
@@ -6,11 +6,14 @@ one call does for all parameters what torch.optim does in one call each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bntui.config.kinds import Optimizer
 
 
 class FlatParameters:
@@ -105,6 +108,21 @@ class FlatOptimizer:
             for tensor in self._parts[group].state:
                 tensor.zero_()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the state, and the counts."""
+        return {"state": [tensor.cpu().clone() for tensor in self.state], "counts": list(self.counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
+        counts = [int(count) for count in state["counts"]]
+        if len(counts) != len(self.counts) or min(counts) < 0:
+            raise ValueError("other groups")
+        for ours, kept in zip(self.state, state["state"], strict=True):
+            if ours.shape != kept.shape:
+                raise ValueError("another shape")
+            ours.copy_(kept)
+        self.counts = counts
+
     def update(self, part: _Part) -> None:
         """Update one stretch, whose `count` includes this step."""
         raise NotImplementedError
@@ -149,8 +167,8 @@ class FlatSGD(FlatOptimizer):
         part.values.add_(step, alpha=-self.lr)
 
 
-def build_optimizer(name: str, parameters: FlatParameters, lr: float) -> FlatOptimizer:
-    """Return the optimizer of a name that `--optimizer` takes."""
-    if name == "adam":
+def build_optimizer(optimizer: Optimizer, parameters: FlatParameters, lr: float) -> FlatOptimizer:
+    """Return what updates the parameters."""
+    if optimizer.name == "adam":
         return FlatAdam(parameters, lr)
-    return FlatSGD(parameters, lr, momentum=float(name.partition(":")[2] or 0))
+    return FlatSGD(parameters, lr, momentum=optimizer.momentum or 0.0)
