@@ -18,7 +18,7 @@ from bntui.tui.sources.live import LiveRun
 from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.driver import Driver
 from bntui.tui.theme import Look
-from bntui.tui.views.dialog import Answer, Dialog
+from bntui.tui.widgets.dialog import Answer, Dialog
 from bntui.tui.views.words import setting_word, value_word
 
 ANSWER_SECONDS = 0.02

@@ -26,7 +26,7 @@ from bntui.run.history import History
 from bntui.text import plain_text, shortened
 from bntui.tui.actions import NOTHING_TRAINS, CommandApp
 from bntui.tui.keys import KEYS, Key, bindings, spell
-from bntui.tui.palette import Palette
+from bntui.tui.widgets.palette import Palette
 from bntui.tui.sources.live import LiveRun
 from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.capture import Capture
@@ -34,10 +34,10 @@ from bntui.tui.terminal.machine import Meter
 from bntui.tui.theme import THEMES, Look
 from bntui.tui.views import status
 from bntui.tui.views.charts import ChartView
-from bntui.tui.views.dialog import SCROLLING
+from bntui.tui.widgets.dialog import SCROLLING
 from bntui.tui.views.figures import StepAxis
-from bntui.tui.views.picture import Picture
-from bntui.tui.views.views import WATCHED_BY, Views, use_ascii_scroll_bars
+from bntui.tui.widgets.picture import Picture
+from bntui.tui.views.switcher import WATCHED_BY, Views, use_ascii_scroll_bars
 from bntui.tui.views.words import told
 
 TICK_SECONDS = 0.1

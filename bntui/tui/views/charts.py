@@ -15,7 +15,7 @@ from bntui.run.history import History
 from bntui.tui.plot.chart import Chart, Drawing, draw
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import AXES, SMOOTHINGS, View
-from bntui.tui.views.picture import Picture
+from bntui.tui.widgets.picture import Picture
 
 Figure: TypeAlias = Callable[[str, History, View, Look], Chart]
 """Makes the chart of a name from the history."""

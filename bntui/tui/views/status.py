@@ -13,7 +13,7 @@ from bntui.run.history import History
 from bntui.tui.keys import Key, spell
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
-from bntui.tui.views.picture import Picture
+from bntui.tui.widgets.picture import Picture
 from bntui.tui.views.words import norm_word, told
 
 

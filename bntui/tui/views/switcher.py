@@ -18,13 +18,13 @@ from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
 from bntui.tui.views import status
 from bntui.tui.views.charts import Charts, ChartsView
-from bntui.tui.views.dialog import scroll
+from bntui.tui.widgets.dialog import scroll
 from bntui.tui.views.explanation import Explanation
 from bntui.tui.views.figures import TITLES, View, figure
 from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.views.layers import ChannelTable, layer_panel
 from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-from bntui.tui.views.picture import Picture
+from bntui.tui.widgets.picture import Picture
 
 VIEWS = ("charts", "batch-norm", "flow", "mechanism", "explain", "log")
 WATCHED_BY = {
