@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bntui import __version__
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
-from bntui.run.arms import norm_names
 from bntui.run.control import Control, Stop
-from bntui.run.events import Alert, EpochEnded, Event, Finished, Loading, Notice, Split, Started, Stepped
+from bntui.run.events import Alert, EpochEnded, Event, Finished, Loading, Metrics, Notice, Started, Stepped
 from bntui.run.history import History
 from bntui.run.signals import handling, interruptible
 from bntui.stdout import give_up
-from bntui.storage.folder import notice_of_interrupted
 from bntui.storage.recorder import Recorder
-from bntui.storage.replay import scheduled
+from bntui.storage.resume import notice_of_interrupted
+from bntui.storage.schedule import scheduled
 from bntui.text import one_line
 from bntui.training import import_run
 
@@ -134,24 +134,25 @@ class Screen:
 
     def show(self, event: Event) -> None:
         """Show what an event means to somebody who waits."""
-        if isinstance(event, Loading):
-            self._progress(event.what, event.done, event.total, event.unit)
-        elif isinstance(event, Notice):
-            self.error(event.message, "notice")
-        elif isinstance(event, Started):
-            self._started(event)
-        elif isinstance(event, Stepped):
-            history = self._recorder.history
-            text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
-            means = (sum(values) / len(values) for values in (event.bn, event.plain))
-            self._progress(text, event.step, history.total_steps, "steps", *means)
-        elif isinstance(event, EpochEnded):
-            self._epoch("train", event, event.train)
-            self._epoch("validation", event, event.validation)
-        elif isinstance(event, Alert):
-            self.error(f"step {event.step:,}: {event.message}", "alert")
-        elif isinstance(event, Finished) and event.status == "interrupted":
-            self.line(f"stopped after step {event.step:,} of {self._recorder.history.total_steps:,}")
+        match event:
+            case Loading():
+                self._progress(event.what, event.done, event.total, event.unit)
+            case Notice():
+                self.error(event.message, "notice")
+            case Started():
+                self._started(event)
+            case Stepped():
+                history = self._recorder.history
+                text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
+                means = {name: sum(values) / len(values) for name, values in event.losses.items()}
+                self._progress(text, event.step, history.total_steps, "steps", means)
+            case EpochEnded():
+                self._epoch("train", event, event.train)
+                self._epoch("validation", event, event.validation)
+            case Alert():
+                self.error(f"step {event.step:,}: {event.message}", "alert")
+            case Finished(status="interrupted"):
+                self.line(f"stopped after step {event.step:,} of {self._recorder.history.total_steps:,}")
         if self._recorder.problem != self._problem:
             self._problem = self._recorder.problem
             if self._problem:
@@ -160,19 +161,20 @@ class Screen:
     def close(self) -> None:
         """Say how the run ended and where its results are."""
         history, recorder = self._recorder.history, self._recorder
-        best = history.best
-        if best:
-            last = history.epochs[-1].validation
-            points = 100 * (last.bn.accuracy - last.plain.accuracy)
-            self.line(
-                f"validation accuracy: bn {last.bn.accuracy:.4f} (best {best['bn'].validation_accuracy:.4f}, epoch "
-                f"{best['bn'].epoch}), plain {last.plain.accuracy:.4f} (best {best['plain'].validation_accuracy:.4f}, "
-                f"epoch {best['plain'].epoch}); bn is {abs(points):.1f} points {'ahead' if points >= 0 else 'behind'}"
+        if history.epochs:
+            last, best = history.epochs[-1].validation, history.best
+            told = ", ".join(
+                f"{name} {metrics.accuracy:.4f} (best {best[name].validation_accuracy:.4f}, epoch {best[name].epoch})"
+                for name, metrics in last.items()
             )
+            leader, next_one = sorted(last, key=lambda name: -last[name].accuracy)[:2]
+            points = 100 * (last[leader].accuracy - last[next_one].accuracy)
+            lead = f"{leader} is {points:.1f} points ahead of {next_one}" if points > 0 else "there is no leader"
+            self.line(f"validation accuracy: {told}; {lead}")
         if history.train_seconds > 0:
             self.line(f"{history.step / history.train_seconds:,.0f} steps/s, {history.wall_seconds:.1f} s in all")
         if recorder.folder is not None:
-            self.line(f"run folder: {recorder.folder}")
+            self.line(f"run folder: {recorder.folder.path}")
         if recorder.export not in (None, "-"):
             self.line(f"results: {recorder.export}")
 
@@ -204,27 +206,28 @@ class Screen:
                 give_up(sys.stdout)
 
     def _started(self, event: Started) -> None:
-        names = norm_names(event.config)
         data, environment = event.dataset, event.environment
         self.line(
             f"bntui {__version__}: {data['name']} {data['train_samples']:,}/{data['validation_samples']:,}, "
             f"{environment['device']} ({environment['device_name']}), seed {event.config['seed']}, "
             f"{event.total_steps:,} steps of {event.config['batch_size']} samples"
         )
-        if names != norm_names({}):
-            self.line(f"bn is the arm with {names['bn']}, plain that with {names['plain']}")
-        self.line(f"{'epoch':>{self._width}}  {'set':<10}  {'bn loss':>9}  {'accuracy':>8}  plain loss  accuracy")
+        columns = [f"{f'{arm.name} loss':>{self._cells(arm.name)}}  accuracy" for arm in event.arms]
+        self.line("  ".join([f"{'epoch':>{self._width}}", f"{'set':<10}", *columns]))
 
-    def _epoch(self, split: str, event: EpochEnded, metrics: Split) -> None:
-        self.line(
-            f"{f'{event.epoch}/{self._epochs}':>{self._width}}  {split:<10}  {metrics.bn.loss:>9.5f}  "
-            f"{metrics.bn.accuracy:>8.4f}  {metrics.plain.loss:>10.5f}  {metrics.plain.accuracy:>8.4f}"
-        )
+    def _epoch(self, split: str, event: EpochEnded, metrics: Mapping[str, Metrics]) -> None:
+        columns = [f"{of.loss:>{self._cells(name)}.5f}  {of.accuracy:>8.4f}" for name, of in metrics.items()]
+        self.line("  ".join([f"{f'{event.epoch}/{self._epochs}':>{self._width}}", f"{split:<10}", *columns]))
 
-    def _progress(self, what: str, done: int, total: int, unit: str, *losses: float) -> None:
+    @staticmethod
+    def _cells(name: str) -> int:
+        """Return how wide the column of an arm's loss is."""
+        return max(9, len(name) + len(" loss"))
+
+    def _progress(self, what: str, done: int, total: int, unit: str, losses: Mapping[str, float] | None = None) -> None:
         if self._bar is None:
             return
-        loss = f"loss bn {losses[0]:.3f} plain {losses[1]:.3f}" if losses else ""
+        loss = " ".join(["loss", *(f"{name} {value:.3f}" for name, value in losses.items())]) if losses else ""
         size = "" if unit == "bytes" or not total else f"{done:,}/{total:,} {unit}"
         fields: dict[str, Any] = {"description": what, "loss": loss, "size": size}
         if self._task is None or self._bar.tasks[0].fields["what"] != what.split()[0]:

@@ -16,8 +16,6 @@ from bntui.config.kinds import NORMS, SHIFTS, Init, Norm, Optimizer, arm_names
 from bntui.config.presets import PRESETS
 from bntui.errors import UsageError
 
-CONFIG_FILE_LIMIT = 1 << 20
-"""Bytes the configuration in a run folder may have."""
 TOML_LIMIT = 16 << 10
 """Bytes a configuration file may have: for a name of many parts, Python's parser takes the square of their number."""
 

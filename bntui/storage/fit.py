@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from bntui.config.interventions import NUMERIC_ACTIONS, recorded
+from bntui.config.interventions import INTERVENTIONS, parse_recorded
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
 from bntui.run import events as e
+from bntui.run.arms import MOST
 
 LARGEST_COUNT = 10**15
 LARGEST_NUMBER = 1e150
 """Squares of which can be added up."""
 MOST_LOSSES = 100_000
 """In one event; a run tells of a tenth of a second, and a journal of some thousand."""
-_SHOWN = ("seed", "epochs", "hidden", "norm", "versus", "lr", "batch_size", "dropout", "bn_noise", "bn_eval", "shift",
+_SHOWN = ("seed", "epochs", "hidden", "arms", "lr", "batch_size", "dropout", "bn_noise", "bn_eval", "shift",
           "adapt_bn")  # fmt: skip
 """Options that the screen shows, or that tell what else is there."""
 _ENDS = ("completed", "interrupted", "failed")
@@ -31,8 +32,10 @@ class Fit:
     """Looks at the events of one run in their order."""
 
     def __init__(self) -> None:
-        self._layers: list[tuple[str, int]] | None = None
-        """Name and width of each layer with a normalization; None before the run has begun."""
+        self._arms: tuple[str, ...] = ()
+        """Names of the arms; none before the run has begun."""
+        self._layers: dict[str, list[tuple[str, int]]] = {}
+        """By arm: name and width of each layer with a normalization."""
         self._linear = 0
         """How many linear layers there are."""
         self._planned = 0
@@ -42,65 +45,105 @@ class Fit:
         """Return whether an event fits what came before; one that does not is to be left out."""
         if not _sound(event):
             return False
-        if isinstance(event, e.Notice | e.Loading):
-            return True
-        if isinstance(event, e.Started):
-            return self._begin(event)
-        return self._layers is not None and self._follows(event, self._layers)
+        match event:
+            case e.Notice() | e.Loading():
+                return True
+            case e.Started():
+                return self._begin(event)
+        return bool(self._arms) and self._follows(event)
 
     def _begin(self, event: e.Started) -> bool:
         hidden = _hidden(event.config)
         data, device = event.dataset, event.environment.get("device")
+        names = tuple(arm.name for arm in event.arms)
         if (
-            self._layers is not None
+            self._arms
             or hidden is None
+            or not 2 <= len(names) == len(set(names)) <= MOST
+            or [arm.norm for arm in event.arms] != event.config.get("arms")
+            or not set(event.layers) <= set(names)
             or not isinstance(device, str)
             or not isinstance(event.environment.get("device_name", ""), str)
             or not isinstance(data.get("name"), str)
             or not all(_is_count(data.get(f"{part}_samples")) for part in ("train", "validation"))
-            or (event.layers and tuple(event.layers.values()) != hidden)
+            or not all(_fit_widths(tuple(layers.values()), hidden) for layers in event.layers.values())
         ):
             return False
-        self._layers, self._linear = list(event.layers.items()), len(hidden) + 1
+        self._arms, self._linear = names, len(hidden) + 1
+        self._layers = {arm: list(layers.items()) for arm, layers in event.layers.items()}
         return True
 
-    def _follows(self, event: e.Event, layers: list[tuple[str, int]]) -> bool:
-        if isinstance(event, e.Stepped):
-            count = len(event.bn)
-            return (
-                0 < count == len(event.plain) <= MOST_LOSSES
-                and event.width > 0
-                and event.width * count <= event.step
-                and _passed(event.seconds)
-            )
-        if isinstance(event, e.EpochEnded):
-            return _passed(event.train_seconds, event.eval_seconds)
-        if isinstance(event, e.BatchNormRead):
-            return [(layer.layer, _width(layer)) for layer in event.layers] == layers != []
-        if isinstance(event, e.FlowRead):
-            flows = (event.bn, event.plain)
-            return all(len(flow) == self._linear and all(map(_has_percentiles, flow)) for flow in flows) and _passed(
-                event.milliseconds
-            )
-        if isinstance(event, e.Probed):
-            shifts = (len(arm.covariate_shift) for arm in (event.bn, event.plain))
-            return (
-                max(shifts) <= self._linear and len(event.milliseconds) < 100 and _passed(*event.milliseconds.values())
-            )
-        if isinstance(event, e.Continued):
-            return _hidden(event.config) is not None
-        if isinstance(event, e.Planned):
-            # In their order, so that the plan for a step can be looked up.
-            fitting = event.step >= self._planned and event.batch_size > 0 and _passed(event.epochs)
-            self._planned = event.step if fitting else self._planned
-            return fitting
-        if isinstance(event, e.Intervened):
-            return _intervention(event)
-        if isinstance(event, e.Restarted):
-            self._planned = 0
-        if isinstance(event, e.Finished):
-            return event.status in _ENDS and _passed(event.wall_seconds)
-        return not isinstance(event, e.Hashed) or _passed(event.wall_seconds)
+    def _of_all(self, by_arm: Mapping[str, Any]) -> bool:
+        """Return whether there is something of every arm, in their order."""
+        return tuple(by_arm) == self._arms
+
+    def _follows(self, event: e.Event) -> bool:
+        match event:
+            case e.Stepped():
+                counts = {len(values) for values in event.losses.values()}
+                count = max(counts, default=0)
+                return (
+                    self._of_all(event.losses)
+                    and len(counts) == 1
+                    and 0 < count <= MOST_LOSSES
+                    and event.width > 0
+                    and event.width * count <= event.step
+                    and _passed(event.seconds)
+                )
+            case e.EpochEnded():
+                both = (event.train, event.validation)
+                return all(map(self._of_all, both)) and _passed(event.train_seconds, event.eval_seconds)
+            case e.NormalizationRead():
+                read = {arm: [(row.layer, _width(row)) for row in rows] for arm, rows in event.arms.items()}
+                return read == self._layers != {}
+            case e.FlowRead():
+                return (
+                    self._of_all(event.arms)
+                    and all(len(flow) == self._linear for flow in event.arms.values())
+                    and all(_has_percentiles(layer) for flow in event.arms.values() for layer in flow)
+                    and _passed(event.milliseconds)
+                )
+            case e.Probed():
+                return (
+                    self._of_all(event.arms)
+                    and all(len(probes.covariate_shift) <= self._linear for probes in event.arms.values())
+                    and len(event.milliseconds) < 100
+                    and _passed(*event.milliseconds.values())
+                )
+            case e.Explained():
+                return event.arm in self._layers
+            case e.Continued():
+                return _hidden(event.config) is not None
+            case e.Planned():
+                # In their order, so that the plan for a step can be looked up.
+                fitting = event.step >= self._planned and event.batch_size > 0 and _passed(event.epochs)
+                self._planned = event.step if fitting else self._planned
+                return fitting
+            case e.Intervened():
+                return self._intervention(event)
+            case e.Alert():
+                return event.arm in ("", *self._arms)
+            case e.Restarted():
+                self._planned = 0
+                return True
+            case e.Finished():
+                return event.status in _ENDS and self._hashed(event)
+            case e.Hashed():
+                return self._hashed(event)
+        return True
+
+    def _hashed(self, event: e.Hashed | e.Finished) -> bool:
+        return set(event.state_sha256) <= set(self._arms) and _passed(event.wall_seconds)
+
+    def _intervention(self, event: e.Intervened) -> bool:
+        """Return whether the new value is one that the intervention takes, of its type."""
+        if event.action not in INTERVENTIONS:
+            return True
+        try:
+            value = parse_recorded(event.action, event.after)
+        except ValueError:
+            return False
+        return event.action != "restart_arm" or value in self._arms
 
 
 def _hidden(config: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -115,15 +158,9 @@ def _hidden(config: Mapping[str, Any]) -> tuple[int, ...] | None:
     return made.hidden if whole else None
 
 
-def _intervention(event: e.Intervened) -> bool:
-    """Return whether the new value is one that the setting takes, of its type."""
-    if event.action not in NUMERIC_ACTIONS:
-        return True
-    try:
-        recorded(event.action, event.after)
-    except ValueError:
-        return False
-    return True
+def _fit_widths(told: tuple[int, ...], hidden: tuple[int, ...]) -> bool:
+    """Return whether these can be the layers' numbers of channels: of very wide ones, not all are told of."""
+    return len(told) == len(hidden) and all(0 < a <= b for a, b in zip(told, hidden, strict=True))
 
 
 def _width(layer: e.LayerStatistics) -> int:

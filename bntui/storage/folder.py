@@ -1,190 +1,310 @@
-"""The folder of a run: made, locked, and found again."""
+"""The folder of a run: made, held by one process, written and read."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import fcntl
+import json
 import os
-import secrets
 import shlex
-import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import platformdirs
-
-from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
 from bntui.storage import files
-from bntui.storage.files import check_folder, make_folder, open_own, why
-from bntui.storage.memory import was_told
-from bntui.storage.regular import open_regular
+from bntui.storage.files import check_folder, make_folder, open_own, why, write_whole
+from bntui.storage.places import make_temporary, runs
+from bntui.storage.regular import open_regular, read_regular
 
+CONFIG, JOURNAL, LOG, LOCK, RESULTS = "config.json", "journal.jsonl", "log.txt", ".lock", "results.json"
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
-"""Names of the newest and the one before."""
+"""The newest and the one before."""
+CHECKPOINT_LIMIT = 32 << 30
+"""Bytes a checkpoint may have."""
+CONFIG_LIMIT = 1 << 20
+"""Bytes a configuration may have."""
 
 
-def lock(folder: Path) -> int | None:
-    """Keep other processes from writing a folder, and return the descriptor that holds the lock; None without locks.
+class RunFolder:
+    """A run folder. Who writes it holds it: see `begin` and `go_on`; anybody may read.
 
-    Raises
-    ------
-    UsageError
-        Another process writes it, or there is no such folder.
-    ExportError
-        It can't be written.
+    Parameters
+    ----------
+    path
+        Of a folder that may hold a run.
     """
-    descriptor = None
-    try:
-        descriptor = open_own(folder / ".lock", os.O_WRONLY | os.O_CREAT)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if descriptor is not None:
-            os.close(descriptor)
-        raise UsageError(f"{folder}: another bntui writes this run; stop that one first") from None
-    except FileNotFoundError:
-        raise UsageError(f"--resume {folder}: there is no such folder; name that of a run") from None
-    except OSError as error:
-        # Some file systems know no locks; one that can't be written at all is told of when it is written to.
-        if error.errno in (
-            errno.EACCES,
-            errno.EROFS,
-            errno.ENOSPC,
-            errno.EINVAL,
-            errno.ELOOP,
-            errno.ENXIO,
-            errno.EISDIR,
-        ):
-            raise ExportError(f"{folder}: can't be written ({why(error)}); name another") from None
-    return descriptor
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal, self.log = path / JOURNAL, path / LOG
+        self._lock: int | None = None
+        self._newest_is_damaged = False
+        """Whether the newest checkpoint there is could not be gone on from."""
 
-def _runs() -> Path:
-    return platformdirs.user_state_path("bntui") / "runs"
+    @staticmethod
+    def begin(path: Path) -> RunFolder:
+        """Make the folder that was asked for, for a new run, and hold it.
 
-
-def find_interrupted() -> Path | None:
-    """Return the folder of the user's newest run if it can go on: it has a checkpoint, was not completed, and rests."""
-    try:
-        folder = max(_runs().iterdir(), default=None)
-        return folder if folder is not None and is_interrupted(folder) else None
-    except (OSError, RuntimeError):
-        return None
-
-
-def notice_of_interrupted(config: RunConfig) -> str:
-    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it.
-
-    Once for each such run, else nothing.
-    """
-    folder = find_interrupted() if config.run_dir is None and config.resume is None else None
-    return (
-        ""
-        if folder is None or was_told(folder)
-        else f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"
-    )
-
-
-def is_interrupted(folder: Path) -> bool:
-    """Whether a folder holds a run that can go on. Raises OSError if it can't be read."""
-    if not any((folder / name).is_file() for name in CHECKPOINTS):
-        return False
-    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(folder / "results.json"), "rb") as file:
-        # The status stands near the beginning, and the whole may be large.
-        if b'"status": "completed"' in file.read(2_000) and _ends_completed(folder / "journal.jsonl"):
-            return False
-    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(folder / ".lock", os.O_WRONLY), "wb") as lock:
+        Raises
+        ------
+        UsageError
+            It holds a run, or another process writes it.
+        ExportError
+            It can't be written. What was made is removed again.
+        """
+        folder, made = RunFolder(path), not path.exists()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+            make_folder(path)
+            folder._hold()
+            # Since it was looked at, another process may have begun a run here, and ended.
+            folder.check_free(go_on=False)
+            check_folder(path)
+        except UsageError:
+            folder.close()
+            raise
+        except (OSError, RuntimeError, ExportError) as error:
+            folder.close()
+            if made:
+                folder.remove_if_empty()
+            raise ExportError(f"--run-dir {path}: can't be written ({why(error)}); name another") from None
+        return folder
 
+    @staticmethod
+    def begin_anywhere(dataset: str) -> RunFolder:
+        """Make a folder for a new run among the user's, or else among the temporary files, and hold it.
 
-def _ends_completed(journal: Path) -> bool:
-    """Whether the last line tells of the end: a run that was complete may have gone on to more, and been killed."""
-    with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(journal), "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4_000))
-        last = file.read().rstrip().rpartition(b"\n")[2]
-        return b'"event":"Finished"' in last and b'"status":"completed"' in last
-    return True
+        Raises
+        ------
+        OSError, ExportError
+            Neither can be.
+        """
+        folder = RunFolder(_make(dataset))
+        folder._hold()
+        return folder
 
+    @staticmethod
+    def go_on(path: Path) -> RunFolder:
+        """Hold the folder of a run that is to go on.
 
-def check_files(folder: Path) -> None:
-    """Raise UsageError if a file of a run folder is one that no run makes.
-
-    A link: what goes on would write where that leads. A pipe, a folder or the like: it would wait, or lose the results.
-    """
-    written = (".lock", "config.json", "journal.jsonl", "log.txt", "results.json")
-    for path in (folder / name for name in (*CHECKPOINTS, *written)):
-        if path.is_symlink():
-            told = f"its {path.name} is a link, which a run does not make; copy the file there"
-            raise UsageError(f"--resume {folder}: {told}")
-        # Of a checkpoint that can't be read, the one before takes the place.
-        if path.name in written and path.exists() and not path.is_file():
-            raise UsageError(f"--resume {folder}: its {path.name} is not a regular file; move it away")
-
-
-def check_free(folder: Path, go_on: bool = True) -> None:
-    """Raise unless a run folder can be made at `folder`: better said before the data is loaded than after.
-
-    With `go_on`, say how a run that is there goes on; not for who holds its lock.
-    """
-    try:
-        if folder.is_symlink() and not folder.exists():
-            raise ExportError(f"--run-dir {folder}: is a link to nothing; name another")
-        if any((folder / name).exists() for name in ("config.json", "journal.jsonl", "results.json")):
-            hint = f"; bntui --resume {shlex.quote(str(folder))} goes on with it"
-            hint = hint if go_on and is_interrupted(folder) else ""
-            raise UsageError(f"--run-dir {folder}: already holds a run{hint}; name another folder")
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"--run-dir {folder}: is not a folder; name another")
-        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-        if not existing.is_dir():
-            raise ExportError(f"--run-dir {folder}: {existing} is not a folder; name another")
-        check_folder(existing)
-    except (OSError, RuntimeError) as error:
-        raise ExportError(f"--run-dir {folder}: can't be written ({why(error)}); name another") from None
-
-
-def check_place() -> None:
-    """Raise ExportError unless a run folder can be made somewhere: there is nothing else that takes the results."""
-    failure = ""
-    places: tuple[Callable[[], Path], ...] = (_runs, lambda: Path(tempfile.gettempdir()))
-    for place in places:
+        Raises
+        ------
+        UsageError
+            There is no such folder, another process writes it, or a file in it is one that no run makes.
+        ExportError
+            It can't be written.
+        """
+        folder = RunFolder(path)
+        folder._check_files()
+        folder._hold()
         try:
-            folder = place()
-            check_folder(next(path for path in (folder, *folder.parents) if path.exists()))
-            return
+            check_folder(path)
+        except OSError as error:
+            folder.close()
+            told = f"can't be written ({why(error)}); copy it to where it can"
+            raise ExportError(f"--resume {path}: {told}") from None
+        return folder
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def remove_if_empty(self) -> None:
+        """Remove a folder that holds nothing but what was just begun in it; one that holds anything else stays."""
+        with contextlib.suppress(OSError):
+            for name in (LOCK, CONFIG):
+                (self.path / name).unlink(missing_ok=True)
+            self.path.rmdir()
+
+    # Written
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the configuration. Raises ExportError."""
+        write_whole(self.path / CONFIG, json.dumps(config, indent=1) + "\n", own=True)
+
+    def write_results(self, text: str, name: str = RESULTS) -> Path:
+        """Write results into the folder, which is made again if it is gone; return the path. Raises ExportError."""
+        if not self.path.exists() and self.path.parent.is_dir():
+            with contextlib.suppress(OSError):
+                make_folder(self.path)
+        write_whole(self.path / name, text, own=True)
+        return self.path / name
+
+    def write_checkpoint(self, data: bytes) -> None:
+        """Write a checkpoint, and keep the one before. Raises ExportError."""
+        newest, before = (self.path / name for name in CHECKPOINTS)
+        # One that is damaged must not take the place of the one that the run goes on from.
+        write_whole(newest, data, None if self._newest_is_damaged else before, own=True)
+        self._newest_is_damaged = False
+
+    def begin_journal_anew(self, text: str) -> None:
+        """Put another journal in the place of one that is damaged, which is kept under another name.
+
+        Raises ExportError.
+        """
+        names = ("journal-damaged.jsonl", *(f"journal-damaged-{i}.jsonl" for i in range(2, 1_000)))
+        free = next((name for name in names if not os.path.lexists(self.path / name)), names[-1])
+        write_whole(self.journal, text, self.path / free, own=True)
+
+    def cut_journal(self, length: int) -> None:
+        """Cut off what was written after a checkpoint. Raises OSError."""
+        files.disk.truncate(self.journal, length)
+
+    def clear_litter(self) -> None:
+        """Remove what a process that was killed had begun to write; only who holds the folder may."""
+        for litter in self.path.glob(".bntui-*.tmp"):
+            with contextlib.suppress(OSError):
+                litter.unlink()
+
+    # Read
+
+    def checkpoints(self) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield name and contents of the checkpoints, the newest first, or why one can't be read."""
+        for name in CHECKPOINTS:
+            self._newest_is_damaged = name != CHECKPOINTS[0]
+            try:
+                with os.fdopen(open_regular(self.path / name), "rb") as file:
+                    if os.fstat(file.fileno()).st_size > CHECKPOINT_LIMIT:
+                        raise OSError(errno.EFBIG, "it is larger than 32 GiB")
+                    contents = file.read()
+                yield name, contents
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield name, error
+
+    def read_config(self) -> dict[str, Any] | None:
+        """Return the configuration: that of `config.json` or, if it is gone, with which the journal begins.
+
+        Returns
+        -------
+        dict or None
+            The options by their names; None if they are damaged.
+
+        Raises
+        ------
+        OSError
+            It can't be read.
+        """
+        stored: object = None
+        try:
+            raw = read_regular(self.path / CONFIG, CONFIG_LIMIT)
+            with contextlib.suppress(ValueError, RecursionError):
+                stored = json.loads(raw) if len(raw) <= CONFIG_LIMIT else None
+        except FileNotFoundError:
+            with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+                first = read_regular(self.journal, CONFIG_LIMIT).partition(b"\n")[0]
+                stored = json.loads(first).get("config")
+            if stored is None:
+                raise
+        return stored if isinstance(stored, dict) else None
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is anything that the run could go on from."""
+        return any((self.path / name).is_file() for name in CHECKPOINTS)
+
+    def is_interrupted(self) -> bool:
+        """Whether it holds a run that can go on: one that was not completed, and rests. Raises OSError."""
+        if not self.has_checkpoint():
+            return False
+        with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(self.path / RESULTS), "rb") as file:
+            # The status stands near the beginning, and the whole may be large.
+            if b'"status": "completed"' in file.read(2_000) and self._ends_completed():
+                return False
+        lock = self.path / LOCK
+        with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(lock, os.O_WRONLY), "wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def check_free(self, go_on: bool = True) -> None:
+        """Raise unless a run can begin here: better said before the data is loaded than after.
+
+        With `go_on`, say how a run that is there goes on; not for who holds its lock.
+
+        Raises
+        ------
+        UsageError
+            It holds a run.
+        ExportError
+            It can't be written.
+        """
+        path = self.path
+        try:
+            if path.is_symlink() and not path.exists():
+                raise ExportError(f"--run-dir {path}: is a link to nothing; name another")
+            if any((path / name).exists() for name in (CONFIG, JOURNAL, RESULTS)):
+                hint = f"; bntui --resume {shlex.quote(str(path))} goes on with it"
+                hint = hint if go_on and self.is_interrupted() else ""
+                raise UsageError(f"--run-dir {path}: already holds a run{hint}; name another folder")
+            if path.exists() and not path.is_dir():
+                raise UsageError(f"--run-dir {path}: is not a folder; name another")
+            existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+            if not existing.is_dir():
+                raise ExportError(f"--run-dir {path}: {existing} is not a folder; name another")
+            check_folder(existing)
         except (OSError, RuntimeError) as error:
-            failure = why(error)
-    told = "neither in the user state folder nor among the temporary files"
-    raise ExportError(f"no run folder can be made, {told} ({failure}); name one by --run-dir, or a file by --export")
+            raise ExportError(f"--run-dir {path}: can't be written ({why(error)}); name another") from None
+
+    def _ends_completed(self) -> bool:
+        """Whether the last line tells of the end: a run that was complete may have gone on to more, and been killed."""
+        with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(self.journal), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4_000))
+            last = file.read().rstrip().rpartition(b"\n")[2]
+            return b'"event":"Finished"' in last and b'"status":"completed"' in last
+        return True
+
+    def _check_files(self) -> None:
+        """Raise UsageError if a file is one that no run makes.
+
+        A link: what goes on would write where that leads. A pipe, a folder or the like: it would wait, or lose the
+        results.
+        """
+        written = (LOCK, CONFIG, JOURNAL, LOG, RESULTS)
+        for path in (self.path / name for name in (*CHECKPOINTS, *written)):
+            if path.is_symlink():
+                told = f"its {path.name} is a link, which a run does not make; copy the file there"
+                raise UsageError(f"--resume {self.path}: {told}")
+            # Of a checkpoint that can't be read, the one before takes the place.
+            if path.name in written and path.exists() and not path.is_file():
+                raise UsageError(f"--resume {self.path}: its {path.name} is not a regular file; move it away")
+
+    def _hold(self) -> None:
+        """Keep other processes from writing; where the file system knows no locks, do without.
+
+        Raises
+        ------
+        UsageError
+            Another process writes the folder, or there is none.
+        ExportError
+            It can't be written.
+        """
+        path = self.path / LOCK
+        try:
+            self._lock = open_own(path, os.O_WRONLY | os.O_CREAT)
+        except FileNotFoundError:
+            raise UsageError(f"--resume {self.path}: there is no such folder; name that of a run") from None
+        except OSError as error:
+            raise ExportError(f"{self.path}: can't be written ({why(error)}); name another") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise UsageError(f"{self.path}: another bntui writes this run; stop that one first") from None
+        except OSError:
+            pass
 
 
-def make_run_folder(dataset: str) -> Path:
-    """Make a new folder for a run, among the user's others or, where that can't be, among the temporary files.
-
-    Raises
-    ------
-    OSError
-        Neither can be.
-    """
+def _make(dataset: str) -> Path:
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
     try:
-        make_folder(_runs())
-        return make_temporary(name, _runs())
+        make_folder(runs())
+        return make_temporary(name, runs())
     except (OSError, RuntimeError):
         return make_temporary(f"bntui-{name}")
-
-
-def make_temporary(prefix: str, place: Path | None = None) -> Path:
-    """Make a folder of a name that nothing has, for its owner alone. Raises OSError."""
-    # As tempfile.mkdtemp, by the calls that a test can have fail.
-    while True:
-        folder = (place or Path(tempfile.gettempdir())) / f"{prefix}{secrets.token_hex(4)}"
-        with contextlib.suppress(FileExistsError):
-            files.disk.mkdir(folder, 0o700)
-            return folder

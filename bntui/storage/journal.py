@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bntui.run.events import (
-    BatchNormRead,
     Event,
     Explained,
     Finished,
     FlowRead,
     Loading,
+    NormalizationRead,
     Notice,
     Probed,
     Restarted,
@@ -34,27 +34,17 @@ class Journal:
     Losses are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096 on, and so on.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self) -> None:
         # One that lacks its beginning would be of no use, so a journal that is removed is not begun again.
         self._lines = Lines(_told_gap, again=False)
+        self._losses: dict[str, list[float]] = {}
         self._restart()
-        if path is not None:
-            self.open(path)
 
     def open(self, path: Path, exists: bool = False) -> None:
         """Write to a new file from now on, or go on with one. Raises OSError if it can't be yet."""
         self._lines.open(path, exists)
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned. Raises KeyError, TypeError or ValueError, and changes nothing, if not."""
-        width, seconds = int(state["width"]), float(state["seconds"])
-        bn, plain = ([float(loss) for loss in state[arm]] for arm in ("bn", "plain"))
-        if width < 1 or len(bn) != len(plain):
-            raise ValueError("not the state of a journal")
-        self._width, self._seconds = width, seconds
-        self._bn[:], self._plain[:] = bn, plain
-
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Have the disk hold all lines so far; return their length, and the losses that are still to be written.
 
         Raises
@@ -62,27 +52,36 @@ class Journal:
         OSError
             The disk does not hold them.
         """
-        return {"length": self._lines.sync(), "width": self._width, "bn": list(self._bn),
-                "plain": list(self._plain), "seconds": self._seconds}  # fmt: skip
+        losses = {name: list(values) for name, values in self._losses.items()}
+        return {"length": self._lines.sync(), "width": self._width, "losses": losses, "seconds": self._seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, TypeError or ValueError, and changes nothing, else."""
+        width, seconds = int(state["width"]), float(state["seconds"])
+        losses = {str(name): [float(loss) for loss in values] for name, values in state["losses"].items()}
+        if width < 1 or len({len(values) for values in losses.values()}) > 1:
+            raise ValueError("not the state of a journal")
+        self._width, self._seconds, self._losses = width, seconds, losses
 
     def write(self, event: Event) -> None:
         """Append an event. Raises OSError if it has to wait until the file can be written again."""
-        if isinstance(event, Loading) or (
-            isinstance(event, BatchNormRead | FlowRead | Probed | Explained) and event.live
-        ):
-            return
-        if isinstance(event, Stepped) and event.width == 1:
-            self._add(*self._condense(event))
-            return
-        if isinstance(event, Finished) and self._bn:
-            # The last mean may cover fewer steps than its width.
-            count = len(self._bn)
-            means = [(sum(losses) / count,) for losses in (self._bn, self._plain)]
-            self._add(Stepped(event.step, count, means[0], means[1], self._seconds), event)
-            return
-        if isinstance(event, Restarted):
-            self._restart()
-        self._add(event)
+        match event:
+            case Loading() | NormalizationRead(live=True) | FlowRead(live=True) | Probed(live=True):
+                return
+            case Explained(live=True):
+                return
+            case Stepped(width=1):
+                self._add(*self._condense(event))
+            case Finished() if self._waiting():
+                # The last mean may cover fewer steps than its width.
+                count = self._waiting()
+                rest: dict[str, tuple[float, ...]]
+                rest = {name: (sum(values) / count,) for name, values in self._losses.items()}
+                self._add(Stepped(event.step, count, rest, self._seconds), event)
+            case _:
+                if isinstance(event, Restarted):
+                    self._restart()
+                self._add(event)
 
     def close(self) -> None:
         """Close the file. Raises OSError."""
@@ -101,30 +100,34 @@ class Journal:
 
     def _restart(self) -> None:
         self._width = 1
-        self._bn: list[float] = []
-        self._plain: list[float] = []
+        self._losses = {}
         self._seconds = 0.0
+
+    def _waiting(self) -> int:
+        """Return how many steps wait for their mean to be whole."""
+        return len(next(iter(self._losses.values()), ()))
 
     def _condense(self, event: Stepped) -> list[Stepped]:
         """Return the means that `event` completes; a mean's last step is a multiple of its width."""
         done: list[Stepped] = []
-        self._bn += event.bn
-        self._plain += event.plain
+        for name, losses in event.losses.items():
+            self._losses.setdefault(name, []).extend(losses)
         self._seconds = event.seconds
-        first = event.step - len(self._bn) + 1
-        while self._bn:
+        first = event.step - self._waiting() + 1
+        while waiting := self._waiting():
             width = self._width
             # Up to where the width doubles, or to the last whole mean there is.
-            count = min(len(self._bn) // width, (DENSE * width - first + 1) // width)
+            count = min(waiting // width, (DENSE * width - first + 1) // width)
             if not count:
                 break
-            values = [
-                tuple(sum(losses[i * width : (i + 1) * width]) / width for i in range(count))
-                for losses in (self._bn, self._plain)
-            ]
-            del self._bn[: count * width], self._plain[: count * width]
+            means = {
+                name: tuple(sum(losses[i * width : (i + 1) * width]) / width for i in range(count))
+                for name, losses in self._losses.items()
+            }
+            for waiting_losses in self._losses.values():
+                del waiting_losses[: count * width]
             first += count * width
-            done.append(Stepped(first - 1, width, values[0], values[1], event.seconds))
+            done.append(Stepped(first - 1, width, means, event.seconds))
             if first > DENSE * width:
                 self._width *= 2
         return done
@@ -143,27 +146,69 @@ LINE_LIMIT = 16 << 20
 """Characters a line may have; longer ones are passed over."""
 
 
+class LineReader:
+    """Makes events of a journal's text, as far as it has grown.
+
+    What was begun when the disk was full, say, and then written again whole in the next line, is passed over.
+
+    Parameters
+    ----------
+    clean
+        What the data of a line is put through first.
+    """
+
+    def __init__(self, clean: Callable[[Any], Any] = lambda data: data) -> None:
+        self._clean = clean
+        self._rest = ""
+        self._too_long = False
+        self._begun: list[str] = []
+        """The beginnings of lines that can't be read, since the last one that could."""
+
+    def feed(self, text: str) -> Iterator[Event | None]:
+        """Yield the event of a line, and before it None for each line that is damaged.
+
+        Parameters
+        ----------
+        text
+            The next piece: no more than up to the end of a line.
+        """
+        if len(self._rest) + len(text) > LINE_LIMIT:
+            self._begin(self._rest or text)
+            self._rest, self._too_long = "", True
+        if not self._too_long:
+            self._rest += text
+        if not text.endswith("\n"):
+            return
+        line, self._rest = self._rest, ""
+        too_long, self._too_long = self._too_long, False
+        if too_long:
+            return
+        event = read_line(line, self._clean)
+        if event is None:
+            self._begin(line)
+            return
+        yield from (None for begun in self._begun if not line.startswith(begun))
+        self._begun = []
+        yield event
+
+    def end(self) -> Iterator[None]:
+        """Yield None for each line that is damaged, or not whole, at the end of what there is."""
+        yield from (None for _ in (*self._begun, *([self._rest] if self._rest else [])))
+
+    def _begin(self, line: str) -> None:
+        if not self._too_long:
+            self._begun.append(line.rstrip("\n")[:1_000])
+
+
 def read_lines(
     file: BinaryIO, length: float = math.inf, clean: Callable[[Any], Any] = lambda data: data
 ) -> Iterator[Event | None]:
-    """Yield the event of each line in the first bytes of a journal; None for one that is damaged or not whole.
-
-    What was begun when the disk was full, say, and then written again whole in the next line, is passed over.
-    """
-    begun: list[bytes] = []
-    too_long = False
-    while line := file.readline(int(min(LINE_LIMIT, length))):
-        length -= len(line)
-        whole = line.endswith(b"\n")
-        event = read_line(line.decode(errors="replace"), clean) if whole and not too_long else None
-        if event is not None:
-            yield from (None for half in begun if not line.startswith(half))
-            begun = []
-            yield event
-        elif not too_long:
-            begun.append(line.rstrip(b"\n")[:1_000])
-        too_long = not whole
-    yield from (None for half in begun)
+    """Yield the event of each line in the first bytes of a journal; None for one that is damaged or not whole."""
+    reader = LineReader(clean)
+    while piece := file.readline(int(min(LINE_LIMIT, length))):
+        length -= len(piece)
+        yield from reader.feed(piece.decode(errors="replace"))
+    yield from reader.end()
 
 
 def read_events(file: BinaryIO, clean: Callable[[Any], Any] = lambda data: data) -> Iterator[Event]:

@@ -26,7 +26,7 @@ class Back:
     """Whether the journal has to be begun anew, with these events."""
 
 
-def read_back(path: Path, length: int, began: Started | None, epochs: int, folder: Path) -> Back:
+def read_back(path: Path, length: int, began: Started | None, epochs: int, folder: str) -> Back:
     """Read the events in the first bytes of a journal.
 
     Parameters
@@ -91,9 +91,3 @@ def _missing(events: list[Event], epochs: int) -> str:
         return ""
     shown = ", ".join(map(str, missing[:10])) + (" and more" if len(missing) > 10 else "")
     return f", such as {'epoch' if len(missing) == 1 else 'epochs'} {shown}"
-
-
-def free_name(folder: Path) -> Path:
-    """Return under which name a damaged journal is kept."""
-    names = ("journal-damaged.jsonl", *(f"journal-damaged-{i}.jsonl" for i in range(2, 1_000)))
-    return next((folder / name for name in names if not os.path.lexists(folder / name)), folder / names[-1])

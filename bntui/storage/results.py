@@ -1,21 +1,23 @@
-"""`results.json`: a finished or stopped run as one JSON object (schema `bntui.results/1`)."""
+"""`results.json`: a finished or stopped run as one JSON object (schema `bntui.results/2`)."""
 
 from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from bntui import __version__
-from bntui.config.interventions import NUMERIC_ACTIONS
+from bntui.config.interventions import INTERVENTIONS
 from bntui.run.alerts import gradient_ratio
-from bntui.run.arms import ARMS, norm_names
 from bntui.run.events import finite
 from bntui.run.history import History
 
-SCHEMA = "bntui.results/1"
+SCHEMA = "bntui.results/2"
+MOST_CHANNELS = 4_096
+"""Channels of a layer that are told of; of more, an even choice."""
 
 
 def schema() -> dict[str, Any]:
@@ -38,9 +40,10 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
     started = history.started
     assert started is not None
     config = dict(started.config)
-    if path is not None and any(i.action in NUMERIC_ACTIONS for i in history.interventions):
+    if path is not None and any(i.action in INTERVENTIONS for i in history.interventions):
         config["command"] += f" --replay-interventions {shlex.quote(str(path.absolute()))}"
     status = history.status if history.status in ("completed", "failed") else "interrupted"
+    steps, losses = history.steps.points()
     built = finite(
         {
             "schema": SCHEMA,
@@ -50,7 +53,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
             "config": config,
             "environment": started.environment,
             "dataset": started.dataset,
-            "arms": norm_names(started.config),
+            "arms": history.arms,
             "plans": history.plans,
             "epochs": [
                 {
@@ -63,26 +66,8 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
                 }
                 for row in history.epochs
             ],
-            "steps": history.steps.points(),
-            "batch_norm": [
-                {
-                    "layer": name,
-                    "features": features,
-                    "history": [
-                        {
-                            "epoch": reading.epoch,
-                            "running_mean": layer.running_mean,
-                            "running_var": layer.running_var,
-                            "weight": layer.weight,
-                            "bias": layer.bias,
-                        }
-                        for reading in history.batch_norm
-                        for layer in reading.layers
-                        if layer.layer == name
-                    ],
-                }
-                for name, features in started.layers.items()
-            ],
+            "steps": {"step": steps, "loss": losses},
+            "normalization": _normalization(history),
             "flow": history.flow,
             "probes": history.probes,
             "interventions": [
@@ -91,7 +76,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
             ],
             "alerts": history.alerts,
             "summary": _summary(history),
-            "state_sha256": {arm: history.state_sha256.get(arm) for arm in ARMS},
+            "state_sha256": {arm.name: history.state_sha256.get(arm.name) for arm in history.arms},
         }
     )
     assert isinstance(built, dict)
@@ -103,27 +88,58 @@ def to_json(results: dict[str, Any]) -> str:
     return json.dumps(results, allow_nan=False, indent=1) + "\n"
 
 
+def _normalization(history: History) -> list[dict[str, Any]]:
+    """Return a row for each normalization layer of each arm."""
+    assert history.started is not None
+    kinds = {arm.name: arm.norm for arm in history.arms}
+    rows = []
+    for arm, layers in history.started.layers.items():
+        for place, (name, features) in enumerate(layers.items()):
+            row: dict[str, Any] = {"arm": arm, "layer": name, "kind": kinds[arm], "features": features}
+            told = range(features)
+            if features > MOST_CHANNELS:
+                told = range(0, features, -(-features // MOST_CHANNELS))
+                row["channels"] = list(told)
+            row["history"] = [
+                {
+                    "epoch": reading.epoch,
+                    **{
+                        field: _chosen(getattr(reading.arms[arm][place], field), told)
+                        for field in ("running_mean", "running_var", "weight", "bias")
+                    },
+                }
+                for reading in history.normalization
+            ]
+            rows.append(row)
+    return rows
+
+
+def _chosen(values: Sequence[float], told: range) -> Sequence[float]:
+    return values if told.step == 1 else [values[channel] for channel in told]
+
+
 def _summary(history: History) -> dict[str, Any]:
     last = history.epochs[-1] if history.epochs else None
     rate = history.step / history.train_seconds if history.train_seconds > 0 else None
     flow = history.flow[-1] if history.flow else None
+    names = [arm.name for arm in history.arms]
     return {
         "final": {
-            arm: None
+            name: None
             if last is None
             else {
                 "epoch": last.epoch,
                 "step": last.step,
-                "train": getattr(last.train, arm),
-                "validation": getattr(last.validation, arm),
+                "train": last.train[name],
+                "validation": last.validation[name],
             }
-            for arm in ARMS
+            for name in names
         },
-        "best": {arm: history.best.get(arm) for arm in ARMS},
+        "best": {name: history.best.get(name) for name in names},
         "steps": history.step,
         "steps_per_second": rate,
         "samples_per_second": history.samples / history.train_seconds if history.train_seconds > 0 else None,
         "wall_seconds": history.wall_seconds,
         "diverged": history.diverged,
-        "gradient_ratio": {arm: gradient_ratio(getattr(flow, arm)) if flow else None for arm in ARMS},
+        "gradient_ratio": {name: gradient_ratio(flow.arms[name]) if flow else None for name in names},
     }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from bntui.config.options import CONFIG_FILE_LIMIT, OUTPUT, RunConfig, flag_of, is_path
+from bntui.config.options import OUTPUT, RunConfig, flag_of, is_path
 from bntui.errors import UsageError
-from bntui.storage.regular import read_regular
+from bntui.storage.folder import RunFolder
+from bntui.storage.memory import was_told
+from bntui.storage.places import newest_run
 from bntui.text import plain_text
 
 MAY_DIFFER = ("epochs", "max_steps", "preset")
@@ -29,7 +30,15 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     """
     folder = str(RunConfig(resume=given["resume"]).resume)
     named = f"--resume {folder}"
-    stored = _stored(Path(folder), named)
+    try:
+        stored = RunFolder(Path(folder)).read_config()
+    except OSError as error:
+        why = error.strerror or error
+        raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
+    if stored is None:
+        raise UsageError(f"{named}: its config.json is damaged; start the run again")
+    if "norm" in stored and "arms" not in stored:
+        raise UsageError(f"{named}: that run was made by an older bntui; go on with that one, or start the run again")
     names = {option.name for option in fields(RunConfig)}
     strange = sorted(set(stored) - names - {"command"})
     if strange:
@@ -46,32 +55,6 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     config = replace(before, **{**given, "preset": before.preset, "run_dir": folder})
     check_same(config, before.to_dict())
     return config
-
-
-def _stored(folder: Path, named: str) -> dict[str, Any]:
-    """Return the configuration in a run folder: that of `config.json` or, if it is gone, with which the journal begins.
-
-    Raises UsageError with `named` at its beginning.
-    """
-    stored: object = None
-    try:
-        try:
-            raw = read_regular(folder / "config.json", CONFIG_FILE_LIMIT)
-            stored = json.loads(raw) if len(raw) <= CONFIG_FILE_LIMIT else None
-        except FileNotFoundError:
-            with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-                first = read_regular(folder / "journal.jsonl", CONFIG_FILE_LIMIT).partition(b"\n")[0]
-                stored = json.loads(first).get("config")
-            if stored is None:
-                raise
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
-    except (ValueError, RecursionError):
-        stored = None
-    if not isinstance(stored, dict):
-        raise UsageError(f"{named}: its config.json is damaged; start the run again")
-    return stored
 
 
 def check_same(config: RunConfig, stored: object) -> None:
@@ -94,3 +77,23 @@ def _same_place(one: object, other: object) -> bool:
 
 def _is_output(name: str) -> bool:
     return any(option.name == name and option.metadata["group"] == OUTPUT for option in fields(RunConfig))
+
+
+def find_interrupted() -> Path | None:
+    """Return the folder of the user's newest run if it can go on: it has a checkpoint, was not completed, and rests."""
+    try:
+        folder = newest_run()
+        return folder if folder is not None and RunFolder(folder).is_interrupted() else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def notice_of_interrupted(config: RunConfig) -> str:
+    """Return a sentence about the user's newest run if it can go on and this one begins anew beside it.
+
+    Once for each such run, else nothing.
+    """
+    folder = find_interrupted() if config.run_dir is None and config.resume is None else None
+    if folder is None or was_told(folder):
+        return ""
+    return f"the last run stopped early; bntui --resume {shlex.quote(str(folder))} goes on"

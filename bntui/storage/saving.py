@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 from pathlib import Path
 
 from bntui.errors import ExportError
 from bntui.run.history import History
-from bntui.storage import results
-from bntui.storage.files import make_folder, why, write_whole
-from bntui.storage.folder import make_temporary
+from bntui.storage.exporters import exporter_for
+from bntui.storage.files import why, write_whole
+from bntui.storage.folder import RESULTS, RunFolder
+from bntui.storage.places import make_temporary
+from bntui.storage.results import build, to_json
 
 
-def save(history: History, folder: Path | None, export: Path | str | None, rescue: bool) -> None:
+def save(history: History, folder: RunFolder | None, export: Path | str | None, rescue: bool) -> None:
     """Write the results to a run folder and to what `--export` names; each is tried, whatever becomes of the other.
 
     Parameters
@@ -31,8 +32,7 @@ def save(history: History, folder: Path | None, export: Path | str | None, rescu
     failures: list[str] = []
     if folder is not None:
         try:
-            save_to_folder(history, folder, "results.json")
-            lie.append(str(folder / "results.json"))
+            lie.append(str(save_to_folder(history, folder)))
         except ExportError as error:
             failures.append(str(error))
     if export is not None:
@@ -43,17 +43,14 @@ def save(history: History, folder: Path | None, export: Path | str | None, rescu
             failures.append(str(error))
     if not lie and rescue:
         failures = failures or ["there is no run folder"]
-        lie.append(str(save_anywhere(history, "results.json", "; ".join(failures))))
+        lie.append(str(save_anywhere(history, RESULTS, "; ".join(failures))))
     if failures:
         raise ExportError("; ".join([*failures, f"the results lie in {' and '.join(lie)}"] if lie else failures))
 
 
-def save_to_folder(history: History, folder: Path, name: str) -> None:
-    """Write the results to a file in a run folder, which is made again if it is gone. Raises ExportError."""
-    if not folder.exists() and folder.parent.is_dir():
-        with contextlib.suppress(OSError):
-            make_folder(folder)
-    save_to_file(history, folder / name, own=True)
+def save_to_folder(history: History, folder: RunFolder, name: str = RESULTS) -> Path:
+    """Write the results into a run folder; return the path. Raises ExportError."""
+    return folder.write_results(to_json(build(history, folder.path / name)), name)
 
 
 def save_anywhere(history: History, name: str, failures: str) -> Path:
@@ -69,24 +66,24 @@ def save_anywhere(history: History, name: str, failures: str) -> Path:
     except OSError as error:
         raise ExportError(f"{failures}; nor can a temporary folder be made ({why(error)})") from None
     try:
-        save_to_file(history, folder / name, own=True)
+        write_whole(folder / name, to_json(build(history, folder / name)), own=True)
     except ExportError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ExportError(f"{failures}; {error}") from None
     return folder / name
 
 
-def _export(history: History, folder: Path | None, export: Path | str) -> None:
+def save_to_file(history: History, path: Path) -> None:
+    """Write the results to a file that somebody named, in the form that its name says. Raises ExportError."""
+    write_whole(path, exporter_for(path)(build(history, path)))
+
+
+def _export(history: History, folder: RunFolder | None, export: Path | str) -> None:
     if isinstance(export, Path):
         save_to_file(history, export)
         return
     try:
-        sys.stdout.write(results.to_json(results.build(history, None if folder is None else folder / "results.json")))
+        sys.stdout.write(to_json(build(history, None if folder is None else folder.path / RESULTS)))
         sys.stdout.flush()
     except OSError as error:
         raise ExportError(f"--export -: stdout can't be written ({error.strerror})") from None
-
-
-def save_to_file(history: History, path: Path, own: bool = False) -> None:
-    """Write the results to a file, as `write_whole`. Raises ExportError."""
-    write_whole(path, results.to_json(results.build(history, path)), own=own)
