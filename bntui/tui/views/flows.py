@@ -61,9 +61,7 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
         of_unit = "" if view.unit is None else f", unit {view.unit}"
         shares = "-".join(str(PERCENTILES[i]) for i in which)
         title, log_y = FLOW_TITLES[name].format(f"{layer + 1}{of_unit}", shares), False
-        curves = {
-            arm.name: [_percentile(reads, arm.name, layer, view.unit, i) for i in which] for arm in history.arms
-        }
+        curves = {arm.name: [_percentile(reads, arm.name, layer, view.unit, i) for i in which] for arm in history.arms}
     lines, short = [], initials(history.arms)
     for arm, (glyph, colour) in look.of(history.arms).items():
         for i, y in enumerate(curves[arm]):
