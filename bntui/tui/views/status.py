@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.text import Text
 
@@ -78,11 +78,8 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     status = Text(f" {said:<10} " + " " * (len(said) > 10), no_wrap=True, overflow="crop")
     status.stylize("bold" if said != "running" else "")
     settings = [_settings(history, detail) for detail in range(_detail(width), -1, -1)]
-    scores = _scores(history, look, width)
-    text = next(
-        (line for left in settings for right in scores if len(line := status + left + right) <= width),
-        status + settings[-1] + scores[-1],
-    )
+    lines = (status + left + right for left, right in _forms(settings, _scores(history, look, width)))
+    text = next((line for line in lines if len(line) <= width), None) or status + _scores(history, look, width)[-1]
     used = "" if usage is None else _usage(usage)
     if used and len(text) + len(used) + 2 <= width:
         text.append(" " * (width - len(text) - len(used) - 1))
@@ -124,44 +121,60 @@ def _acts(row: Intervention, history: History) -> bool:
     return {"norms": bool(norms), "batch_norms": any(norm.startswith("batch") for norm in norms)}.get(row.acts_on, True)
 
 
+def _forms(settings: Sequence[Text], scores: Sequence[Text]) -> Iterator[tuple[Text, Text]]:
+    """Yield settings and accuracies in all lengths, those that tell most first."""
+    long, short = scores[:3], scores[3:]
+    yield from ((settings[0], score) for score in long)
+    # Where it is told of the arms as briefly as that, the settings give way.
+    yield from ((setting, score) for score in short for setting in settings)
+
+
 def _scores(history: History, look: Look, width: int) -> list[Text]:
-    """Write each arm's validation accuracy in all lengths there are, the longest first."""
+    """Write each arm's validation accuracy, and which one is ahead, in all lengths there are, the longest first."""
     if not history.epochs:
-        return [Text()]
+        return [Text()] * 4
     last = history.epochs[-1].validation
-    ranked = sorted(last, key=lambda arm: -last[arm].accuracy)
     labels, short = short_labels(history.arms), initials(history.arms)
-    if len(ranked) == 2:
-        first, other = (arm.name for arm in history.arms)
-        switched = first_normalized(history.arms)
-        if switched is not None and switched.name == other:
-            first, other = other, first
-        points = 100 * (last[first].accuracy - last[other].accuracy)
-        lead = f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
-    else:
-        points = 100 * (last[ranked[0]].accuracy - last[ranked[1]].accuracy)
-        lead = f"{short[ranked[0]]} ahead by {points:.1f} points"
     gap = "  " if width >= 105 else " "
 
-    def written(names: Mapping[str, str], number: Callable[[float], str], gap: str) -> Text:
+    def each(form: str, names: Mapping[str, str], number: Callable[[float], str] = "{:.4f}".format) -> Text:
         text = Text()
         for arm, (glyph, colour) in look.of(history.arms).items():
-            # Which glyph is whose is told here alone where the charts have no room for it.
-            text.append(f"{glyph} " * (len(ranked) > 2) + f"{names[arm]} ".lstrip(), style=colour)
+            text.append(form.format(glyph=glyph, name=names[arm]), style=colour)
             text.append(f"{number(last[arm].accuracy)}{gap}", style="bold")
         return text
 
     def alone(text: Text) -> Text:
-        text = text.copy()
         text.rstrip()
         return text
 
-    full, brief = (written(names, "{:.4f}".format, gap) for names in (labels, short))
-    bare = dict.fromkeys(short, "")
+    if len(last) == 2:
+        lead, form = _lead_of_two(history), "{name} "
+        return [
+            each(form, labels).append(lead), each(form, short).append(lead), alone(each(form, labels)),
+            alone(each(form, short)), alone(each(form, short, short_number)),
+        ]  # fmt: skip
+    leader, other = sorted(last, key=lambda arm: -last[arm].accuracy)[:2]
+    points = 100 * (last[leader].accuracy - last[other].accuracy)
+    lead, brief = f"{short[leader]} ahead by {points:.1f} points", f"{short[leader]} +{points:.1f}"
+    # Which glyph is whose is told here alone where the charts have no room for it.
+    form = "{glyph} {name} "
+    long = [each(form, labels).append(lead), each(form, short).append(lead), each(form, short).append(brief)]
+    gap = " "
+    best = Text().append(f"{look.of(history.arms)[leader][0]} {short[leader]} ", look.of(history.arms)[leader][1])
+    best.append(f"{last[leader].accuracy:.4f}", style="bold").append(f" ahead by {points:.1f}")
     return [
-        full + Text(lead), brief + Text(lead), alone(full), alone(brief), alone(written(short, short_number, " ")),
-        alone(written(bare, short_number, " ")),
+        *long, each(form, short, short_number).append(brief), each("{glyph} ", short, short_number).append(brief),
+        alone(each("{glyph}", short, short_number)), best,
     ]  # fmt: skip
+
+
+def _lead_of_two(history: History) -> str:
+    """Say how far the arm whose normalization can be switched is ahead, or behind."""
+    last, first = history.epochs[-1].validation, first_normalized(history.arms) or history.arms[0]
+    other = next(arm for arm in history.arms if arm is not first)
+    points = 100 * (last[first.name].accuracy - last[other.name].accuracy)
+    return f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
 
 
 def _unusual(history: History) -> list[str]:

@@ -168,7 +168,7 @@ class Views(ContentSwitcher):
             return
         told = summary(self._history, look, width)
         # The layers leave room for who is ahead, but for the one that was chosen.
-        text = layer_panel(self._history, self.view.layer, look, width, height - told.plain.count("\n") - 3)
+        text = layer_panel(self._history, self.view.layer, look, width, height - told.plain.count("\n") - 4)
 
         def room() -> int:
             return height - text.plain.count("\n") - 2
