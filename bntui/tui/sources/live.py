@@ -17,9 +17,9 @@ from bntui.errors import Interrupted
 from bntui.run.control import Control, Stop
 from bntui.run.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
 from bntui.run.history import History
-from bntui.storage.folder import notice_of_interrupted
 from bntui.storage.recorder import Recorder
-from bntui.storage.replay import scheduled
+from bntui.storage.resume import notice_of_interrupted
+from bntui.storage.schedule import scheduled
 from bntui.training import import_run
 
 JOIN_SECONDS = 0.05
@@ -72,7 +72,7 @@ class LiveRun:
         run = LiveRun(replace(asked, resume=None, run_dir=folder, export=export))
         self.recorder.close()
         run._asked = asked
-        run.before = [*self.before, *([self.recorder.folder] if self.recorder.folder is not None else [])]
+        run.before = [*self.before, *([self.recorder.folder.path] if self.recorder.folder is not None else [])]
         return run
 
     def log(self, line: str) -> None:

@@ -15,11 +15,12 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from bntui.run.arms import ARMS, norm_names, normalized_arm
+from bntui.run.arms import first_normalized
 from bntui.run.events import Explained
 from bntui.run.history import ENDED, History
 from bntui.tui.theme import Look
 from bntui.tui.views.flows import STEP_FIRST
+from bntui.tui.views.words import layer_word
 
 if TYPE_CHECKING:
     from bntui.lab.transform import Array, Backward, BatchNorm, Forward
@@ -94,13 +95,11 @@ def explain_page(history: History, look: Look, width: int, replay: bool = False)
 
 
 def _why_nothing(history: History, replay: bool) -> str:
-    config = history.started.config if history.started else {}
-    arm = normalized_arm(config)
-    name = norm_names(config).get(arm, "")
-    if name != "batch norm":
-        which = f"the {('first', 'second')[ARMS.index(arm)]} arm has {name}" if arm else "neither arm is normalized"
-        return f"this view explains batch norm; {which}"
-    if not history.settings["bn"]:
+    arms = history.arms
+    explained = [arm for arm in arms if arm.norm == "batch"]
+    if arms and not explained:
+        return f"this view explains batch norm; here is {' and '.join(dict.fromkeys(arm.words for arm in arms))}"
+    if explained == [first_normalized(arms)] and not history.settings["bn"]:
         return "batch norm is switched off: what comes in goes out as it is"
     if history.explained is None and (replay or history.status in ENDED):
         return "needs a run that goes on: explains the batch being trained on"
@@ -118,7 +117,7 @@ def _page(read: Explained, history: History, look: Look, room: int) -> Page:
     )
     layer = BatchNorm(weight, bias, mean, var, read.eps, read.momentum)
     x, dy = (np.array([values], dtype=np.float64).T for values in (read.x, read.dy))
-    colour = look.colours[ARMS.index(normalized_arm(history.started.config if history.started else {}))]
+    colour = look.of(history.arms)[read.arm][1]
     # An arm that diverges has numbers here too large to be squared.
     with np.errstate(all="ignore"):
         by_batch = forward(layer, x, training=True)
@@ -165,16 +164,16 @@ def _columns(passes: list[tuple[Forward, Backward]], modes: tuple[str, ...], dy:
 
 
 def _heading(read: Explained, history: History, look: Look, colour: str, room: int) -> list[Text]:
-    layers = history.started.layers if history.started else {}
+    layers = history.started.layers.get(read.arm, {}) if history.started else {}
     place = f"{list(layers).index(read.layer) + 1} of {len(layers)}" if read.layer in layers else "?"
     of_channels = f" (0 to {layers[read.layer] - 1})" if read.layer in layers else ""
-    title = (
-        f"BN layer {place}, channel {read.channel}{of_channels}, step {read.step:,}, batch of m = {len(read.x)} samples"
-    )
+    where = f"{layer_word(history, read.arm)} layer {place}, channel {read.channel}{of_channels}"
+    title = f"{where}, step {read.step:,}, batch of m = {len(read.x)} samples"
     hint = "[ ] layer, { } channel" if history.status not in ENDED else ""
     if history.status == "paused":
         hint += ": shown from the next step on"
-    if history.settings["bn_noise"]:
+    switched = first_normalized(history.arms)
+    if history.settings["bn_noise"] and switched is not None and switched.name == read.arm:
         hint += "; noise follows y, and is left out here" if hint else "noise follows y, and is left out here"
     values = Text(_written("γ", look)).append(f" {_number(read.weight)}", style=colour)
     values.append(_written("   β", look)).append(f" {_number(read.bias)}", style=colour)
