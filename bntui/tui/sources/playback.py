@@ -35,7 +35,7 @@ LINES_AT_ONCE = 2_000
 CHARACTERS_AT_ONCE = 4 << 20
 """Likewise, if they are long."""
 MISFIT = "the journal is damaged: lines that do not fit its run are passed over"
-NO_BEGINNING = "the journal is damaged at its beginning: replay the results.json beside it, if there is one"
+NO_BEGINNING = "the journal is damaged at its beginning: open the results.json beside it, if there is one"
 
 
 class Playback:
@@ -63,14 +63,14 @@ class Playback:
             if place.is_dir():
                 if not (place / "journal.jsonl").exists():
                     there = (place / "results.json").is_file()
-                    hint = f"its results.json can still be replayed: name {place / 'results.json'}" if there else ""
+                    hint = f"its results.json can still be opened: name {place / 'results.json'}" if there else ""
                     told = hint or "name a run folder"
-                    raise UsageError(f"replay {path}: the folder holds no journal.jsonl; {told}")
+                    raise UsageError(f"open {path}: the folder holds no journal.jsonl; {told}")
                 self._journal = os.fdopen(open_regular(place / "journal.jsonl"), encoding="utf-8", errors="replace")
             else:
-                self._events = _events_of(read_results(path, f"replay {path}"))
+                self._events = _events_of(read_results(path, f"open {path}"))
         except OSError as error:
-            raise UsageError(f"replay {path}: can't be read ({error.strerror or error}); name a run folder") from None
+            raise UsageError(f"open {path}: can't be read ({error.strerror or error}); name a run folder") from None
 
     @property
     def running(self) -> bool:
@@ -131,7 +131,7 @@ def _events_of(results: dict[str, Any]) -> list[Event]:
             raise ValueError
         return events
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError, RecursionError):
-        raise UsageError("replay: the results file is damaged; export the run again") from None
+        raise UsageError("open: the results file is damaged; export the run again") from None
 
 
 def _tell(results: dict[str, Any]) -> list[Event]:
