@@ -199,7 +199,7 @@ class CommandApp(OpenApp[int]):
         if not isinstance(self.source, LiveRun):
             return
         recorder = self.source.recorder
-        where = recorder.export or (recorder.folder and recorder.folder.path)
+        where = recorder.export or recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
 
