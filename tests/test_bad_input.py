@@ -456,7 +456,7 @@ def test_config_file_without_a_usable_name(box: Box, path: str) -> None:
 
 def results(**changes: object) -> str:
     row = {"step": 1, "epoch": 1, "action": "learning_rate", "from": 0.01, "to": 0.1}
-    return json.dumps({"schema": "bntui.results/1", "interventions": [row | changes]})
+    return json.dumps({"schema": "bntui.results/2", "interventions": [row | changes]})
 
 
 REPLAYS: list[tuple[str, str | bytes, list[str]]] = [
@@ -471,13 +471,13 @@ REPLAYS: list[tuple[str, str | bytes, list[str]]] = [
     ("empty-object", "{}", ["not a results file"]),
     ("no-schema", '{"interventions": []}', ["not a results file"]),
     ("other-schema", '{"schema": "other/1", "interventions": []}', ["not a results file"]),
-    ("later-schema", '{"schema": "bntui.results/2", "interventions": []}', ["bad.json"]),
+    ("later-schema", '{"schema": "bntui.results/3", "interventions": []}', ["bad.json"]),
     ("schema-is-a-number", '{"schema": 1, "interventions": []}', ["not a results file"]),
-    ("no-interventions", '{"schema": "bntui.results/1"}', ["not a results file"]),
-    ("interventions-are-none", '{"schema": "bntui.results/1", "interventions": null}', ["not a results file"]),
-    ("row-is-a-number", '{"schema": "bntui.results/1", "interventions": [1]}', ["intervention 1", "damaged"]),
-    ("row-is-a-text", '{"schema": "bntui.results/1", "interventions": ["stop"]}', ["intervention 1", "damaged"]),
-    ("row-is-empty", '{"schema": "bntui.results/1", "interventions": [{}]}', ["intervention 1", "damaged"]),
+    ("no-interventions", '{"schema": "bntui.results/2"}', ["not a results file"]),
+    ("interventions-are-none", '{"schema": "bntui.results/2", "interventions": null}', ["not a results file"]),
+    ("row-is-a-number", '{"schema": "bntui.results/2", "interventions": [1]}', ["intervention 1", "damaged"]),
+    ("row-is-a-text", '{"schema": "bntui.results/2", "interventions": ["stop"]}', ["intervention 1", "damaged"]),
+    ("row-is-empty", '{"schema": "bntui.results/2", "interventions": [{}]}', ["intervention 1", "damaged"]),
     ("step-is-a-text", results(step="1"), ["intervention 1", "damaged"]),
     ("step-is-negative", results(step=-1), ["intervention 1", "damaged"]),
     ("step-is-a-fraction", results(step=1.5), ["intervention 1", "damaged"]),

@@ -28,8 +28,8 @@ from bntui.run import events as e
 from bntui.run.control import Control
 from bntui.run.history import MAX_EPOCHS, History
 from bntui.storage.recorder import Recorder
-from bntui.storage.replay import read_interventions
 from bntui.storage.resume import resumed_config
+from bntui.storage.schedule import read_interventions
 from bntui.training import checkpoint, session
 from bntui.tui.plot.chart import Chart, Line, draw
 from bntui.tui.sources import playback
@@ -73,7 +73,9 @@ JSON = st.recursive(
 
 
 @settings(max_examples=30)
-@given(JSON, st.sampled_from(["config", "steps", "epochs", "batch_norm", "flow", "probes", "interventions", "summary"]))
+@given(
+    JSON, st.sampled_from(["config", "steps", "epochs", "normalization", "flow", "probes", "interventions", "summary"])
+)
 def test_any_json_in_results_is_read_or_refused(readers: fuzz.Readers, value: Any, part: str) -> None:
     raw = json.dumps({**json.loads(readers.results), part: value}).encode()
     for read in (readers._playback_file, readers._replayed):
@@ -101,8 +103,11 @@ def check_views(history: History) -> None:
 
 
 MISFITS: list[tuple[str, dict[str, Any]]] = [
-    ("Stepped", {"bn": [1.0] * 999}),
-    ("Stepped", {"bn": [], "plain": []}),
+    ("Stepped", {"losses": {"batch": [1.0] * 999, "none": [1.0]}}),
+    ("Stepped", {"losses": {"batch": [], "none": []}}),
+    ("Stepped", {"losses": {"batch": [1.0]}}),
+    ("Stepped", {"losses": {"none": [1.0], "batch": [1.0]}}),
+    ("Stepped", {"losses": {"batch": [1.0], "none": [1.0], "third": [1.0]}}),
     ("Stepped", {"width": 0}),
     ("Stepped", {"width": -3}),
     ("Stepped", {"step": -1}),
@@ -111,10 +116,13 @@ MISFITS: list[tuple[str, dict[str, Any]]] = [
     ("EpochEnded", {"train_seconds": None}),
     ("EpochEnded", {"lr": 1e308}),
     ("EpochEnded", {"epoch": -4}),
-    ("BatchNormRead", {"layers": []}),
-    ("FlowRead", {"bn": []}),
+    ("NormalizationRead", {"arms": {"batch": []}}),
+    ("NormalizationRead", {"arms": {}}),
+    ("FlowRead", {"arms": {"batch": [], "none": []}}),
+    ("FlowRead", {"arms": {}}),
     ("FlowRead", {"milliseconds": None}),
     ("Explained", {"x": [1e200, 2.0]}),
+    ("Explained", {"arm": "none"}),
     ("Probed", {"milliseconds": {"gap": None}}),
     ("Planned", {"epochs": None}),
     ("Planned", {"batch_size": 0}),
@@ -124,6 +132,7 @@ MISFITS: list[tuple[str, dict[str, Any]]] = [
     ("Intervened", {"action": "restart_arm", "after": "third"}),
     ("Intervened", {"after": 10**400}),
     ("Finished", {"status": "running"}),
+    ("Finished", {"state_sha256": {"third": "x"}}),
     ("Started", {"total_steps": -1}),
 ]
 
@@ -141,7 +150,7 @@ def test_an_event_that_does_not_fit_is_passed_over(
     check_views(history)
 
 
-STARTED: list[tuple[str, dict[str, Any]]] = [
+STARTED: list[tuple[str, Any]] = [
     ("config", {"epochs": "3"}),
     ("config", {"seed": None}),
     ("config", {"dropout": "much"}),
@@ -150,17 +159,21 @@ STARTED: list[tuple[str, dict[str, Any]]] = [
     ("dataset", {"train_samples": "many"}),
     ("dataset", {"name": 7}),
     ("environment", {"device": None}),
-    ("layers", {"bn3": 8}),
+    ("layers", {"batch": {"norm1": 8}}),
+    ("layers", {"third": {"norm1": 8, "norm2": 8}}),
+    ("arms", [{"name": "batch", "label": "A", "norm": "batch"}] * 2),
+    ("arms", [{"name": "batch", "label": "A", "norm": "batch"}]),
+    ("arms", [{"name": "a", "label": "A", "norm": "layer"}, {"name": "b", "label": "B", "norm": "none"}]),
 ]
 
 
-@pytest.mark.parametrize(("field", "changes"), STARTED, ids=[f"{f}-{list(changes)[0]}" for f, changes in STARTED])
+@pytest.mark.parametrize(("field", "changes"), STARTED, ids=[f"{f}-{i}" for i, (f, _) in enumerate(STARTED)])
 def test_a_run_that_begins_as_none_does_is_not_shown(
-    readers: fuzz.Readers, tmp_path: Path, field: str, changes: dict[str, Any]
+    readers: fuzz.Readers, tmp_path: Path, field: str, changes: Any
 ) -> None:
     lines = lines_of(readers)
     at = next(i for i, line in enumerate(lines) if line["event"] == "Started")
-    lines[at][field] = {**lines[at][field], **changes}
+    lines[at][field] = {**lines[at][field], **changes} if isinstance(changes, dict) else changes
     history, source = play(tmp_path / "run", lines)
     assert source.problem == playback.NO_BEGINNING
     assert history.started is None
@@ -183,7 +196,7 @@ def test_what_a_run_tells_fits(readers: fuzz.Readers, tmp_path: Path) -> None:
 
 
 def test_a_bar_is_never_longer_than_its_place(readers: fuzz.Readers, tmp_path: Path) -> None:
-    far = {"event": "Stepped", "step": 10**15, "width": 1, "bn": [1.0], "plain": [1.0], "seconds": 9.0}
+    far = {"event": "Stepped", "step": 10**15, "width": 1, "losses": {"batch": [1.0], "none": [1.0]}, "seconds": 9.0}
     history, _ = play(tmp_path / "run", [*lines_of(readers), far])
     assert len(header(history, fuzz.LOOKS[0], 120, 0.0)) <= 130
 
@@ -199,7 +212,7 @@ def test_a_loss_far_above_the_others_is_drawn_at_once() -> None:
 
 
 def test_one_epoch_told_again_and_again_takes_no_more_memory(readers: fuzz.Readers) -> None:
-    split = e.Split(e.Metrics(1.0, 0.5), e.Metrics(1.0, 0.5))
+    split = {"batch": e.Metrics(1.0, 0.5)}
     history = History()
     for _ in range(3 * MAX_EPOCHS):
         history.apply(e.EpochEnded(0, 10, 0.1, 1.0, 1.0, split, split))
@@ -221,7 +234,7 @@ def test_lines_as_long_as_may_be_are_read_a_few_at_a_time(readers: fuzz.Readers,
     [
         ("summary", {"steps_per_second": "0", "wall_seconds": 1, "steps": 1}),
         ("summary", {"steps_per_second": 10**400, "wall_seconds": 1, "steps": 1}),
-        ("alerts", [{"step": float("inf"), "arm": "bn", "kind": "x", "message": "y"}]),
+        ("alerts", [{"step": float("inf"), "arm": "batch", "kind": "x", "message": "y"}]),
         ("state_sha256", []),
     ],
 )
@@ -240,7 +253,7 @@ def deep(depth: int) -> str:
 def test_deep_nesting_is_refused(readers: fuzz.Readers, tmp_path: Path, depth: int) -> None:
     path = tmp_path / "results.json"
     rows = '[{"step": 1, "action": "dropout", "from": 0, "to": ' + deep(depth) + "}]"
-    path.write_text('{"schema": "bntui.results/1", "interventions": ' + rows + "}")
+    path.write_text('{"schema": "bntui.results/2", "interventions": ' + rows + "}")
     for read in (read_interventions, playback.Playback):
         with pytest.raises(UsageError):
             read(str(path))
@@ -254,7 +267,7 @@ def test_deep_nesting_is_refused(readers: fuzz.Readers, tmp_path: Path, depth: i
 
 def test_an_integer_beyond_all_floats_is_no_event() -> None:
     with pytest.raises(ValueError, match="smaller"):
-        e.from_dict({"event": "Stepped", "step": 1, "width": 1, "bn": [10**400], "plain": [1.0], "seconds": 0.0})
+        e.from_dict({"event": "Stepped", "step": 1, "width": 1, "losses": {"a": [10**400]}, "seconds": 0.0})
 
 
 @pytest.mark.parametrize("option", ["epochs", "lr", "seed", "hidden", "intervene"])
@@ -439,9 +452,11 @@ def test_a_name_that_no_file_can_have_is_refused(readers: fuzz.Readers, tmp_path
 # Nothing of a file acts on the terminal
 
 
-def spoil(
-    value: Any, kept: tuple[str, ...] = ("event", "action", "norm", "versus", "shift", "bn_eval", "status")
-) -> Any:
+NEEDED = ("event", "action", "norm", "name", "arm", "arms", "layers", "shift", "bn_eval", "status", "losses", "train",
+          "validation", "state_sha256")  # fmt: skip
+
+
+def spoil(value: Any, kept: tuple[str, ...] = NEEDED) -> Any:
     """Return a value with escape sequences in each text and key that is not needed to be read at all."""
     if isinstance(value, dict):
         return {key: item if key in kept else spoil(item) for key, item in value.items()}
@@ -453,10 +468,11 @@ def spoil(
 def test_no_escape_sequence_of_a_journal_is_shown(readers: fuzz.Readers, tmp_path: Path) -> None:
     lines = [spoil(line) for line in lines_of(readers)]
     start = next(i for i, line in enumerate(lines) if line["event"] == "Started")
-    lines[start]["layers"] = {f"bn{i}{ESCAPES}": 8 for i in (1, 2)}
+    lines[start]["layers"] = {"batch": {f"norm{i}{ESCAPES}": 8 for i in (1, 2)}}
+    lines[start]["arms"] = [{**arm, "label": arm["label"] + ESCAPES} for arm in lines[start]["arms"]]
     lines[start]["environment"]["device"] = f"cuda{ESCAPES}"
     lines[start + 1 : start + 1] = [
-        {"event": "Alert", "step": 1, "arm": "bn", "kind": ESCAPES, "message": ESCAPES},
+        {"event": "Alert", "step": 1, "arm": "batch", "kind": ESCAPES, "message": ESCAPES},
         {"event": "Notice", "message": ESCAPES},
         {"event": "Intervened", "step": 1, "epoch": 1, "action": ESCAPES, "before": ESCAPES, "after": ESCAPES},
     ]
@@ -468,7 +484,7 @@ def test_no_escape_sequence_of_a_journal_is_shown(readers: fuzz.Readers, tmp_pat
             assert fuzz._UNSAFE.search(text) is None
 
 
-@pytest.mark.parametrize("option", ["norm", "versus", "shift", "bn_eval", "lr", "hidden", "epochs", "seed"])
+@pytest.mark.parametrize("option", ["arms", "shift", "bn_eval", "lr", "hidden", "epochs", "seed"])
 def test_no_escape_sequence_takes_the_place_of_an_option(readers: fuzz.Readers, tmp_path: Path, option: str) -> None:
     lines = lines_of(readers)
     at = next(i for i, line in enumerate(lines) if line["event"] == "Started")
@@ -480,14 +496,14 @@ def test_no_escape_sequence_takes_the_place_of_an_option(readers: fuzz.Readers, 
 
 def test_no_escape_sequence_of_results_is_shown(readers: fuzz.Readers, tmp_path: Path) -> None:
     results = spoil(json.loads(readers.results), ("schema", "status", "config", "state_sha256", "action", "shift"))
-    results["alerts"] = [{"step": 1, "arm": "bn", "kind": ESCAPES, "message": ESCAPES}]
+    results["alerts"] = [{"step": 1, "arm": "batch", "kind": ESCAPES, "message": ESCAPES}]
     path = tmp_path / "results.json"
     path.write_text(json.dumps(results))
     check_views(fuzz.played(str(path))[0])
 
 
 def test_no_escape_sequence_of_a_resumed_run_is_kept(readers: fuzz.Readers, tmp_path: Path) -> None:
-    alert = json.dumps({"event": "Alert", "step": 1, "arm": "bn", "kind": "x", "message": ESCAPES}).encode() + b"\n"
+    alert = json.dumps({"event": "Alert", "step": 1, "arm": "batch", "kind": "x", "message": ESCAPES}).encode() + b"\n"
     journal = readers.journal[: readers.kept["journal"]["length"]] + alert
     (tmp_path / "journal.jsonl").write_bytes(journal)
     history = History()

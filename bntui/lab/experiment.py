@@ -62,7 +62,7 @@ def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
                 break
             which = ", ".join(word for word in (name, label, f"seed {seed}") if word)
             print(
-                one_line(f"bntui: {which}: run folder {recorder.folder.path if recorder.folder else 'none'}"),
+                one_line(f"bntui: {which}: run folder {recorder.folder}"),
                 file=sys.stderr,
             )
         if code:

@@ -16,7 +16,7 @@ import torch
 
 from bntui.config.interventions import from_rows, to_rows
 from bntui.errors import UsageError
-from bntui.storage.replay import planned
+from bntui.storage.schedule import planned
 from bntui.training import devices
 
 if TYPE_CHECKING:

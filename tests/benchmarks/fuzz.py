@@ -41,8 +41,8 @@ from bntui.run.control import Control
 from bntui.run.history import History, Series
 from bntui.storage.journal import read_events
 from bntui.storage.recorder import Recorder
-from bntui.storage.replay import read_interventions, read_results
 from bntui.storage.resume import resumed_config
+from bntui.storage.schedule import read_interventions, read_results
 from bntui.training import checkpoint, session
 from bntui.tui.plot.chart import draw
 from bntui.tui.sources.playback import Playback
@@ -301,7 +301,7 @@ class Readers:
         )  # fmt: skip
         history = History()
         recorder = Recorder(self.config, history)
-        from bntui.storage.replay import scheduled
+        from bntui.storage.schedule import scheduled
 
         finished = session.run(self.config, recorder.take, Control(scheduled(self.config)), recorder)
         recorder.take(finished)
@@ -321,7 +321,8 @@ class Readers:
         images = b"\x00\x00\x08\x03\x00\x00\x00\x03" + b"\x00\x00\x00\x1c" * 2 + bytes(3 * 784)
         labels = b"\x00\x00\x08\x01\x00\x00\x00\x03\x01\x02\x03"
         toml = (
-            b'epochs = 3\nlr = 0.1\nhidden = [8, 8]\nnorm = "batch"\ndata-dir = "x"\nbinary = true\n[keys]\npause = "p"'
+            b'epochs = 3\nlr = 0.1\nhidden = [8, 8]\narms = "batch,none"\ndata-dir = "x"\nbinary = true\n'
+            b'[keys]\npause = "p"'
         )
         csv = b"a,b\n1,2\n3,4.5\n-1e3,0\n"
         as_json = (mutate_json, mutate_json, mutate_bytes)
@@ -357,9 +358,10 @@ class Readers:
 
     @staticmethod
     def _interventions() -> bytes:
-        changes = [("learning_rate", 0.1), ("bn", False), ("shift", "noise:0.5"), ("restart_arm", "bn"), ("stop", None)]
+        changes: list[tuple[str, Any]] = [("learning_rate", 0.1), ("bn", False), ("shift", "noise:0.5")]
+        changes += [("restart_arm", "batch"), ("stop", None)]
         rows = [{"step": i, "action": action, "from": None, "to": to} for i, (action, to) in enumerate(changes)]
-        return json.dumps({"schema": "bntui.results/1", "interventions": rows}).encode()
+        return json.dumps({"schema": "bntui.results/2", "interventions": rows}).encode()
 
     def _results(self, raw: bytes) -> bool:
         return bool(read_results(self._put("r.json", raw), "x"))

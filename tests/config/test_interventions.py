@@ -25,7 +25,7 @@ from bntui.run import control as c
 from bntui.run import events as e
 from bntui.run.history import History
 from bntui.storage import results
-from bntui.storage.replay import read_interventions, scheduled
+from bntui.storage.schedule import read_interventions, scheduled
 from bntui.training import session
 from bntui.training.evaluation import estimate
 from bntui.training.fused.engine import Trainer, state_sha256
