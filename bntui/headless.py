@@ -174,7 +174,7 @@ class Screen:
         if history.train_seconds > 0:
             self.line(f"{history.step / history.train_seconds:,.0f} steps/s, {history.wall_seconds:.1f} s in all")
         if recorder.folder is not None:
-            self.line(f"run folder: {recorder.folder.path}")
+            self.line(f"run folder: {recorder.folder}")
         if recorder.export not in (None, "-"):
             self.line(f"results: {recorder.export}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from bntui.config import parsers
 from bntui.run import control as c
 from bntui.run import events as e
+from bntui.run.arms import Arm, build_arms
 from bntui.run.control import Control
 from bntui.tui.app import BntuiApp
 from bntui.tui.theme import Look
@@ -43,32 +45,58 @@ class Script:
         return commands
 
 
-def split(accuracy: float) -> e.Split:
-    return e.Split(e.Metrics(1 - accuracy, accuracy), e.Metrics(1.1 - accuracy, accuracy - 0.03))
+ZOO = ("batch", "group:8", "layer", "instance", "batch-renorm", "none")
+"""One arm of each kind."""
 
 
-def run_events(epochs: int = 3) -> list[e.Event]:
-    config = {"lr": 0.01, "batch_size": 32, "seed": 1, "epochs": 5, "command": "bntui"}
+def metrics(arms: tuple[Arm, ...], accuracy: float) -> dict[str, e.Metrics]:
+    """Each arm is 3 points behind the one before."""
+    return {arm.name: e.Metrics(1 - accuracy + 0.1 * i, accuracy - 0.03 * i) for i, arm in enumerate(arms)}
+
+
+def started(norms: Sequence[str] = ("batch", "none"), **config: Any) -> e.Started:
+    arms = build_arms(parsers.arms(",".join(norms)))
+    told = {"lr": 0.01, "batch_size": 32, "seed": 1, "epochs": 5, "command": "bntui", "arms": list(norms), **config}
     dataset = {"name": "fashion-mnist", "train_samples": 60_000, "validation_samples": 10_000}
     environment = {"device": "cpu", "device_name": "x", "threads": 1}
-    events: list[e.Event] = [
-        e.Started("2026-01-01T00:00:00+00:00", config, environment, dataset, {"bn1": 3, "bn2": 2}, 100, 500)
-    ]
+    layers = {arm.name: {"norm1": 3, "norm2": 2} for arm in arms if arm.normalized}
+    return e.Started("2026-01-01T00:00:00+00:00", told, environment, dataset, arms, layers, 100, 500)
+
+
+def run_events(epochs: int = 3, norms: Sequence[str] = ("batch", "none")) -> list[e.Event]:
+    begun = started(norms)
+    arms = begun.arms
+    events: list[e.Event] = [begun]
     for epoch in range(1, epochs + 1):
         losses = tuple(1 / (step + 1) for step in range(100 * epoch - 99, 100 * epoch + 1))
-        events.append(e.Stepped(100 * epoch, 1, losses, tuple(2 * v for v in losses), float(epoch)))
-        events.append(
-            e.EpochEnded(epoch, 100 * epoch, 0.01, 1.0, 0.1, split(0.8 + epoch / 50), split(0.8 + epoch / 60))
-        )
-        layers = tuple(
-            e.LayerStatistics(name, *[tuple(float(epoch + i) for i in range(n))] * 6)
-            for name, n in (("bn1", 3), ("bn2", 2))
-        )
-        events.append(e.BatchNormRead(epoch, 100 * epoch, layers))
+        by_arm = {arm.name: tuple((i + 1) * loss for loss in losses) for i, arm in enumerate(arms)}
+        events.append(e.Stepped(100 * epoch, 1, by_arm, float(epoch)))
+        train, validation = metrics(arms, 0.8 + epoch / 50), metrics(arms, 0.8 + epoch / 60)
+        events.append(e.EpochEnded(epoch, 100 * epoch, 0.01, 1.0, 0.1, train, validation))
+        read = {
+            arm: tuple(
+                e.LayerStatistics(name, *[tuple(float(epoch + i) for i in range(n))] * 6) for name, n in of.items()
+            )
+            for arm, of in begun.layers.items()
+        }
+        if read:
+            events.append(e.NormalizationRead(epoch, 100 * epoch, read))
         shares = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), ())
         flow = tuple(e.LayerFlow(f"linear{i}", 0.1**i, 0.2**i, known, 0.5) for i, known in enumerate(shares, 1))
-        events.append(e.FlowRead(epoch, 100 * epoch, flow, flow))
+        events.append(e.FlowRead(epoch, 100 * epoch, dict.fromkeys(by_arm, flow)))
+        events.append(e.Probed(epoch, 100 * epoch, {arm.name: probes(arm, epoch) for arm in arms}, {"gap": 1.5}))
     return events
+
+
+def probes(arm: Arm, epoch: int) -> e.Probes:
+    """Of a batch norm the gap too."""
+    shifts = tuple(e.LayerShift(f"linear{i}", epoch / i, 0.9) for i in (1, 2, 3))
+    gap = e.Gap(e.Metrics(0.1, 0.963), e.Metrics(0.2, 0.951), e.Metrics(0.15, 0.96)) if arm.norm == "batch" else None
+    return e.Probes(shifts, e.Landscape(0.1, 0.4, 0.5, 2.0), gap)
+
+
+def explained(arm: str = "batch") -> e.Explained:
+    return e.Explained(300, arm, "norm1", 0, 0.1, 1e-5, True, 1.5, 0.5, 0.1, 2.0, (1.0, 2.0, 4.0), (0.1, 0.2, 0.3))
 
 
 def play(

@@ -36,7 +36,7 @@ def test_lines_exit_code_and_a_valid_export(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"bntui [\d.]+: synthetic 1,000/200, cpu \(.+\), seed 1, 62 steps of 32 samples", lines[0])
-    assert lines[1] == "epoch  set           bn loss  accuracy  plain loss  accuracy"
+    assert lines[1] == "epoch  set         batch loss  accuracy  none loss  accuracy"
     metrics = r" +\d\.\d{5} +\d\.\d{4} +\d\.\d{5} +\d\.\d{4}"
     for line, (epoch, split) in zip(
         lines[2:6], [(1, "train     "), (1, "validation"), (2, "train     "), (2, "validation")], strict=True
@@ -45,7 +45,7 @@ def test_lines_exit_code_and_a_valid_export(tmp_path: Path) -> None:
     exported = read(tmp_path / "results.json")
     assert exported["status"] == "completed"
     last = exported["epochs"][-1]["validation"]
-    numbers = [value for arm in ("bn", "plain") for value in last[arm].values()]
+    numbers = [value for arm in ("batch", "none") for value in last[arm].values()]
     assert [float(word) for word in lines[5].split()[2:]] == [
         round(value, places) for value, places in zip(numbers, (5, 4, 5, 4), strict=True)
     ]
@@ -125,7 +125,7 @@ def test_real_data(fashion_mnist: Path, tmp_path: Path) -> None:
     assert exported["dataset"]["sha256"] == "ca3ab2a37f845e1b8ae23cab1b51749a3011ba3bf1d9016176d75cbaabac376f"
     assert [row["step"] for row in exported["epochs"]] == [1875, 3750]
     final = exported["summary"]["final"]
-    assert final["bn"]["validation"]["accuracy"] > final["plain"]["validation"]["accuracy"] > 0.8
+    assert final["batch"]["validation"]["accuracy"] > final["none"]["validation"]["accuracy"] > 0.8
 
 
 def test_recorded_interventions_are_replayed_to_the_same_hashes(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_in_a_terminal_a_bar_shows_progress_and_leaves_no_trace() -> None:
     child = pexpect.spawn(
         sys.executable, ["-m", "bntui", *SMALL, "--epochs", "60"], encoding="utf-8", timeout=120, dimensions=(24, 120)
     )
-    child.expect(r"epoch \d+/60 .*steps.*loss bn \d\.\d+ plain \d\.\d+")
+    child.expect(r"epoch \d+/60 .*steps.*loss batch \d\.\d+ none \d\.\d+")
     child.expect("60/60  validation")
     child.expect(pexpect.EOF)
     child.close()

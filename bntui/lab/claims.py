@@ -12,7 +12,6 @@ from typing import TypeAlias
 from bntui.config.presets import PRESETS, SMALL_BATCH, UDACITY, udacity_name
 from bntui.errors import UsageError
 from bntui.run.alerts import gradient_ratio
-from bntui.run.arms import ARMS
 from bntui.run.history import History
 
 TRAINS = 0.5
@@ -64,6 +63,10 @@ def claims_of(name: str) -> list[Claim]:
     return claims
 
 
+BN, BARE, GROUP = "batch", "none", "group:8"
+"""Names of the arms that something is claimed of."""
+
+
 def _published(arm: str, who: str, number: float, near: float = NEAR) -> list[Claim]:
     """Claim of an arm that it trains, or fails, as published for MNIST, and on MNIST the number."""
     accuracy = _accuracy(arm)
@@ -75,7 +78,7 @@ def _published(arm: str, who: str, number: float, near: float = NEAR) -> list[Cl
 
 
 def _accuracy(arm: str, label: str = "", part: str = "validation") -> Measure:
-    return lambda runs: float(getattr(getattr(runs[label].epochs[-1], part), arm).accuracy)
+    return lambda runs: float(getattr(runs[label].epochs[-1], part)[arm].accuracy)
 
 
 def _error(arm: str, label: str) -> Measure:
@@ -88,7 +91,7 @@ def _minus(a: Measure, b: Measure) -> Measure:
 
 def _cost(better: str, worse: str) -> Measure:
     """Return the measure of how much less accurate BN is in one variant than in another."""
-    return _minus(_accuracy("bn", better), _accuracy("bn", worse))
+    return _minus(_accuracy(BN, better), _accuracy(BN, worse))
 
 
 def _share(part: Measure, whole: Measure) -> Measure:
@@ -97,14 +100,14 @@ def _share(part: Measure, whole: Measure) -> Measure:
 
 
 def _gradients(arm: str) -> Measure:
-    return lambda runs: gradient_ratio(getattr(runs[""].flow[-1], arm))
+    return lambda runs: gradient_ratio(runs[""].flow[-1].arms[arm])
 
 
 def _catching_up(runs: Runs) -> float:
     """Return at which share of the steps BN first has the other arm's last accuracy; infinite if it never has."""
     epochs = runs[""].epochs
-    goal = epochs[-1].validation.plain.accuracy
-    return next((row.step for row in epochs if row.validation.bn.accuracy >= goal), math.inf) / epochs[-1].step
+    goal = epochs[-1].validation[BARE].accuracy
+    return next((row.step for row in epochs if row.validation[BN].accuracy >= goal), math.inf) / epochs[-1].step
 
 
 def _drift(arm: str, label: str = "") -> Measure:
@@ -115,7 +118,7 @@ def _drift(arm: str, label: str = "") -> Measure:
     """
 
     def measure(runs: Runs) -> float:
-        rows = [getattr(flow, arm)[-2].unit_percentiles for flow in runs[label].flow[1:]]
+        rows = [flow.arms[arm][-2].unit_percentiles for flow in runs[label].flow[1:]]
         if not rows:
             return math.nan
         columns = [(column, statistics.fmean(column)) for column in zip(*rows, strict=True)]
@@ -127,20 +130,20 @@ def _drift(arm: str, label: str = "") -> Measure:
 
 
 WITH, WITHOUT = "with BN", "without BN"
-_AHEAD = Claim("validation accuracy, with BN ahead by", "above", 0, _minus(_accuracy("bn"), _accuracy("plain")))
-_GRADIENTS = _share(_gradients("plain"), _gradients("bn"))
-_RISE, _GROUP_RISE = (_minus(_error(arm, "batch 2"), _error(arm, "batch 32")) for arm in ARMS)
+_AHEAD = Claim("validation accuracy, with BN ahead by", "above", 0, _minus(_accuracy(BN), _accuracy(BARE)))
+_GRADIENTS = _share(_gradients(BARE), _gradients(BN))
+_RISE, _GROUP_RISE = (_minus(_error(arm, "batch 2"), _error(arm, "batch 32")) for arm in (BN, GROUP))
 _GROUP_SHARE = _share(lambda runs: abs(_GROUP_RISE(runs)), _RISE)
-_GROUP_AHEAD = _minus(_error("bn", "batch 2"), _error("plain", "batch 2"))
-_NOISE_AHEAD = _minus(_accuracy("bn", "noise"), _accuracy("plain", "noise"))
-_NOISE_DRIFT = _share(_drift("bn", "noise"), _drift("bn", "no noise"))
+_GROUP_AHEAD = _minus(_error(BN, "batch 2"), _error(GROUP, "batch 2"))
+_NOISE_AHEAD = _minus(_accuracy(BN, "noise"), _accuracy(BARE, "noise"))
+_NOISE_DRIFT = _share(_drift(BN, "noise"), _drift(BN, "no noise"))
 _WON_BACK = _share(_cost("adapted", "shifted"), _cost("clean", "shifted"))
 _LESS_OVERFIT = _minus(
-    *(_minus(_accuracy("bn", label, "train"), _accuracy("bn", label)) for label in ("no dropout", "dropout"))
+    *(_minus(_accuracy(BN, label, "train"), _accuracy(BN, label)) for label in ("no dropout", "dropout"))
 )
 
 CLAIMS: dict[str, list[Claim]] = {
-    "lab": [_AHEAD, *_published("bn", WITH, 0.97, 0.01), *_published("plain", WITHOUT, 0.95, 0.01)],
+    "lab": [_AHEAD, *_published(BN, WITH, 0.97, 0.01), *_published(BARE, WITHOUT, 0.95, 0.01)],
     "vanishing": [
         Claim("first / last gradient, without BN / with", "at most", 0.01, _GRADIENTS),
         _AHEAD,
@@ -149,12 +152,12 @@ CLAIMS: dict[str, list[Claim]] = {
         _AHEAD,
         Claim("share of the steps after which BN is where the other ends", "at most", 0.5, _catching_up),
         # In the figure a look is enough to tell them apart, so far above 1.
-        Claim("drift of what enters a unit, without BN / with", "at least", 1.5, _share(_drift("plain"), _drift("bn"))),
+        Claim("drift of what enters a unit, without BN / with", "at least", 1.5, _share(_drift(BARE), _drift(BN))),
     ],
     "small-batch": [
         *(
             Claim(f"error at batch {size}, {who}", "within", NEAR, _error(arm, f"batch {size}"), numbers[i], "imagenet")
-            for i, (arm, who) in enumerate((("bn", "batch norm"), ("plain", "group norm")))
+            for i, (arm, who) in enumerate(((BN, "batch norm"), (GROUP, "group norm")))
             for size, numbers in SMALL_BATCH.items()
         ),
         Claim("from batch 32 to 2 batch norm's error rises by", "above", 0.02, _RISE),
@@ -167,9 +170,9 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim("drift of what enters a unit, with noise / without", "above", 1, _NOISE_DRIFT),
     ],
     "forgot-eval": [
-        Claim("accuracy with BN, an image at a time", "at most", 0.2, _accuracy("bn", "single"), 0.05),
-        Claim("accuracy with BN, running statistics", "at least", TRAINS, _accuracy("bn", "running")),
-        Claim("accuracy with BN, running statistics", "within", NEAR, _accuracy("bn", "running"), 0.97, "mnist"),
+        Claim("accuracy with BN, an image at a time", "at most", 0.2, _accuracy(BN, "single"), 0.05),
+        Claim("accuracy with BN, running statistics", "at least", TRAINS, _accuracy(BN, "running")),
+        Claim("accuracy with BN, running statistics", "within", NEAR, _accuracy(BN, "running"), 0.97, "mnist"),
     ],
     "covariate-shift": [
         Claim("the shift costs BN's accuracy", "at least", 0.1, _cost("clean", "shifted")),
@@ -180,7 +183,7 @@ CLAIMS: dict[str, list[Claim]] = {
         Claim("dropout narrows the gap from training to validation by", "above", 0, _LESS_OVERFIT),
     ],
     **{
-        udacity_name(*setting): [*_published("plain", WITHOUT, plain), *_published("bn", WITH, bn)]
+        udacity_name(*setting): [*_published(BARE, WITHOUT, plain), *_published(BN, WITH, bn)]
         for setting, (plain, bn) in UDACITY.items()
     },
 }  # fmt: skip

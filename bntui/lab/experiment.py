@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bntui.config.options import RunConfig
-from bntui.config.presets import VARIANTS
+from bntui.config.presets import PRESETS, VARIANTS
 from bntui.errors import UsageError
 from bntui.headless import run_headless
 from bntui.lab.claims import Claim, Runs, claims_of
@@ -41,6 +41,8 @@ def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
         raise UsageError("--export -: the table goes to stdout; name a file")
     if config.resume is not None:
         raise UsageError(f"--resume {config.resume}: an experiment begins anew; resume its run without it")
+    if config.arms != RunConfig(**PRESETS[name][1]).arms:
+        raise UsageError(f"experiment {name}: what is claimed is of the arms of its preset; leave --arms out")
     variants = VARIANTS.get(name, {"": {}})
     several = seeds * len(variants) > 1
     # All of them before the first begins: what one can't be run with, or not be written to, is told at once.
@@ -59,7 +61,10 @@ def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
             if code:
                 break
             which = ", ".join(word for word in (name, label, f"seed {seed}") if word)
-            print(one_line(f"bntui: {which}: run folder {recorder.folder}"), file=sys.stderr)
+            print(
+                one_line(f"bntui: {which}: run folder {recorder.folder}"),
+                file=sys.stderr,
+            )
         if code:
             break
         finished.append({label: recorder.history for label, (_, recorder) in of_seed.items()})

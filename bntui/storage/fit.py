@@ -61,6 +61,7 @@ class Fit:
             or hidden is None
             or not 2 <= len(names) == len(set(names)) <= MOST
             or [arm.norm for arm in event.arms] != event.config.get("arms")
+            or not all(0 < len(arm.name) <= 40 and 0 < len(arm.label) <= 60 for arm in event.arms)
             or not set(event.layers) <= set(names)
             or not isinstance(device, str)
             or not isinstance(event.environment.get("device_name", ""), str)

@@ -41,7 +41,7 @@ class Recorder:
         self.export = None if config.export is None else config.export if config.export == "-" else Path(config.export)
         if isinstance(self.export, Path):
             check_writable(self.export, "--export")
-        self.folder: RunFolder | None = None
+        self._folder: RunFolder | None = None
         self._problems = Problems(self._folder_is_gone)
         self._journal = Journal()
         self._log = Lines(lambda count: f"({count:,} lines could not be written here)", again=True)
@@ -53,7 +53,7 @@ class Recorder:
         """What a run that goes on has told before."""
         self._asked_for = None if config.run_dir is None else Path(config.run_dir)
         if config.resume is not None:
-            self.folder = RunFolder.go_on(Path(config.resume))
+            self._folder = RunFolder.go_on(Path(config.resume))
             self._remember_export()
         elif self._asked_for is not None:
             RunFolder(self._asked_for).check_free()
@@ -66,10 +66,14 @@ class Recorder:
         return self._problems.latest
 
     @property
+    def folder(self) -> Path | None:
+        """The run folder, once there is one."""
+        return None if self._folder is None else self._folder.path
+
+    @property
     def places(self) -> list[str]:
         """Where the results lie once they are written, but for what is printed."""
-        folder = None if self.folder is None else self.folder.path
-        return [str(place) for place in (folder, self.export) if place not in (None, "-")]
+        return [str(place) for place in (self.folder, self.export) if place not in (None, "-")]
 
     def take(self, event: Event) -> None:
         """Record one event, in the order they happen.
@@ -96,7 +100,7 @@ class Recorder:
         if isinstance(event, Intervened) and event.action == "export":
             with guard("results"):
                 if event.after is None:
-                    save(self.history, self.folder, self.export, rescue=False)
+                    save(self.history, self._folder, self.export, rescue=False)
                 else:
                     save_to_file(self.history, Path(str(event.after)))
 
@@ -110,8 +114,8 @@ class Recorder:
         for what, file in (("journal.jsonl", self._journal), ("log.txt", self._log)):
             with self._problems.guard(what):
                 file.close()
-        if self.folder is not None:
-            self.folder.close()
+        if self._folder is not None:
+            self._folder.close()
 
     def write_results(self) -> None:
         """Write `results.json` to the run folder and to what `--export` names, at the end of the run.
@@ -126,22 +130,22 @@ class Recorder:
             raise ExportError("stopped before training began: there is nothing to export")
         with self._problems.guard("config.json"):
             self._write_config()
-        save(self.history, self.folder, self.export, rescue=True)
+        save(self.history, self._folder, self.export, rescue=True)
         self._problems.forget("results")
 
     # Checkpoints: what `training.checkpoint.Store` asks for
 
     def checkpoints(self) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield name and contents of the checkpoints in the folder, the newest first, or why one can't be read."""
-        return iter(()) if self.folder is None else self.folder.checkpoints()
+        return iter(()) if self._folder is None else self._folder.checkpoints()
 
     def checkpoint(self, pack: Callable[[dict[str, Any]], bytes]) -> None:
         """Write a checkpoint, and keep the one before; what can't be written is told of and tried again."""
-        if self.folder is None:
+        if self._folder is None:
             return
         with self._problems.guard("checkpoint"):
             self._write_config()
-            self.folder.write_checkpoint(pack(self.state_dict()))
+            self._folder.write_checkpoint(pack(self.state_dict()))
 
     def state_dict(self) -> dict[str, Any]:
         """Have the disk hold the journal so far, and return what is needed to go on from here. Raises OSError."""
@@ -174,7 +178,7 @@ class Recorder:
         ExportError
             The folder can't be written.
         """
-        assert self.folder is not None
+        assert self._folder is not None
         length, restarts, epoch = int(state["journal"]["length"]), int(state["restarts"]), int(state["epoch"])
         began = read_line(str(state["started"]), clean)
         if length < 0 or not isinstance(began, Started):
@@ -185,7 +189,7 @@ class Recorder:
         series.load_state_dict(state["series"])
         if any(len(losses) != len(names) for _, losses in recent):
             raise ValueError("losses of other arms")
-        back = read_back(self.folder.journal, length, began, epoch, str(self.folder.path))
+        back = read_back(self._folder.journal, length, began, epoch, str(self._folder.path))
         history = History(notices=self.history.notices)
         for event in back.events:
             history.apply(event)
@@ -194,20 +198,20 @@ class Recorder:
         self._journal.load_state_dict(state["journal"])
         try:
             if back.anew:
-                self.folder.begin_journal_anew("".join(line_of(event) + "\n" for event in back.events))
+                self._folder.begin_journal_anew("".join(line_of(event) + "\n" for event in back.events))
             else:
-                self.folder.cut_journal(length)
-            self._journal.open(self.folder.journal, exists=True)
+                self._folder.cut_journal(length)
+            self._journal.open(self._folder.journal, exists=True)
             for alert in back.alerts:
                 history.apply(alert)
                 self._journal.write(alert)
         except OSError as error:
             told = f"can't be written ({why(error)}); copy it to where it can"
-            raise ExportError(f"--resume {self.folder.path}: {told}") from None
-        self.folder.clear_litter()
+            raise ExportError(f"--resume {self._folder.path}: {told}") from None
+        self._folder.clear_litter()
         self.history.__dict__.update(history.__dict__)
         self.restored, self._restarts = [*back.events, *back.alerts], restarts
-        self._open_log(self.folder)
+        self._open_log(self._folder)
         return back.anew
 
     # What goes where
@@ -216,15 +220,15 @@ class Recorder:
         """Make the run folder, and begin to write into it."""
         try:
             if self._asked_for is None:
-                self.folder = RunFolder.begin_anywhere(str(started.dataset["name"]))
+                self._folder = RunFolder.begin_anywhere(str(started.dataset["name"]))
             else:
-                self.folder = RunFolder.begin(self._asked_for)
+                self._folder = RunFolder.begin(self._asked_for)
                 self._write_config()
         except (OSError, RuntimeError, BntuiError) as error:
             if self._asked_for is not None:
                 # Nothing has been waited for yet.
-                if self.folder is not None:
-                    self.folder.remove_if_empty()
+                if self._folder is not None:
+                    self._folder.remove_if_empty()
                     raise ExportError(
                         f"--run-dir {self._asked_for}: can't be written ({why(error)}); name another"
                     ) from None
@@ -232,11 +236,11 @@ class Recorder:
             if self.export is None:
                 raise ExportError(f"the run folder can't be made ({why(error)}); name one by --run-dir") from None
             self._problems.tell("the folder", f"the run folder can't be written ({why(error)})")
-        if self.folder is not None:
-            remember_export(self.folder.path, self.export)
-            self._open_log(self.folder)
+        if self._folder is not None:
+            remember_export(self._folder.path, self.export)
+            self._open_log(self._folder)
             with self._problems.guard("journal.jsonl"):
-                self._journal.open(self.folder.journal)
+                self._journal.open(self._folder.journal)
 
     def _open_log(self, folder: RunFolder) -> None:
         with self._log_lock, self._problems.guard("log.txt"):
@@ -244,17 +248,17 @@ class Recorder:
 
     def _write_config(self) -> None:
         """Write `config.json` if it has not been written. Raises ExportError."""
-        if self._config is not None and self.folder is not None:
-            self.folder.write_config(self._config)
+        if self._config is not None and self._folder is not None:
+            self._folder.write_config(self._config)
             self._config = None
 
     def _remember_export(self) -> None:
         """Have a run that goes on export to where it did before, unless another file is named."""
-        assert self.folder is not None
+        assert self._folder is not None
         if self.export is not None:
-            remember_export(self.folder.path, self.export)
+            remember_export(self._folder.path, self.export)
             return
-        self.export = remembered_export(self.folder.path)
+        self.export = remembered_export(self._folder.path)
         if self.export is not None:
             check_writable(self.export, "--export")
 
@@ -262,15 +266,15 @@ class Recorder:
         """Write the results that a restart leaves behind: after it, they are nowhere else."""
         with self._problems.guard(name):
             try:
-                if self.folder is None:
+                if self._folder is None:
                     raise ExportError("there is no run folder")
-                save_to_folder(self.history, self.folder, name)
+                save_to_folder(self.history, self._folder, name)
             except ExportError as error:
                 path = save_anywhere(self.history, name, str(error))
                 raise ExportError(f"{error}; they lie in {path}") from None
 
     def _folder_is_gone(self) -> tuple[str, str] | None:
         """Return what explains a failure to write: that somebody removed the run folder."""
-        if self.folder is None or self.folder.path.is_dir():
+        if self._folder is None or self._folder.path.is_dir():
             return None
-        return "the folder", f"the run folder {self.folder.path} is gone; the results come into a new one"
+        return "the folder", f"the run folder {self._folder.path} is gone; the results come into a new one"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
-from textual.app import App
-
-from bntui.config.interventions import SETTINGS
+from bntui.config.interventions import INTERVENTIONS, initial
 from bntui.errors import BntuiError, ExportError
 from bntui.run import control as c
 from bntui.run.history import ENDED, History
@@ -17,9 +16,10 @@ from bntui.text import plain_text
 from bntui.tui.sources.live import LiveRun
 from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.driver import Driver
+from bntui.tui.terminal.textual_private import OpenApp
 from bntui.tui.theme import Look
-from bntui.tui.views.dialog import Answer, Dialog
 from bntui.tui.views.words import setting_word, value_word
+from bntui.tui.widgets.dialog import Answer, Dialog
 
 ANSWER_SECONDS = 0.02
 """How long a command may take before the screen says that it is on its way: less would only flicker."""
@@ -28,20 +28,10 @@ PAUSING, RESUMING = "pausing…", "resuming…"
 SAID_SECONDS = 3.0
 """How long the screen keeps what it says of a key."""
 WRITING = "the results are being written"
-NOTHING_TRAINS = "a replay: nothing trains here"
-
-PROMPTS = {
-    "learning_rate": "Learning rate",
-    "batch_size": "Batch size, from 2",
-    "dropout": "Dropout: share of the units, from 0 up to, not including, 1",
-    "bn_noise": "Noise after the normalization: 0 is none, 0.5 is Santurkar's",
-    "bn_eval": "Evaluate BN by which statistics: running, batch, single or precise",
-    "shift": "Validation images: none, rotation:30, brightness:0.5, contrast:-0.7, noise:0.5 or inversion:1",
-}
-"""What is asked for a setting that is typed."""
+NOTHING_TRAINS = "this run is only looked at: nothing trains here"
 
 
-class CommandApp(App[int]):
+class CommandApp(OpenApp[int]):
     """An app whose actions go to a source's control; what they bring comes back as events, not from here."""
 
     def __init__(self, source: LiveRun | Playback, look: Look) -> None:
@@ -60,8 +50,8 @@ class CommandApp(App[int]):
         self.left_alone = self.at_once = False
         """Whether the run goes on without a screen, or is not to be waited for."""
 
-    def _draw_text(self) -> None:
-        """Redraw what is told in words."""
+    def _wake(self) -> None:
+        """Take in what happened, and tell of it in words, and of what is waited for."""
         raise NotImplementedError
 
     def _show_state(self) -> None:
@@ -101,11 +91,7 @@ class CommandApp(App[int]):
         if self._trains():
             self._waiting, self._said = waiting, ""
             self.source.control.send(command)
-            self.set_timer(ANSWER_SECONDS, self._draw_text_if_waiting)
-
-    def _draw_text_if_waiting(self) -> None:
-        if self._waiting:
-            self._draw_text()
+            self.set_timer(ANSWER_SECONDS, self._wake)
 
     def action_pause(self) -> None:
         """Pause or resume."""
@@ -120,39 +106,37 @@ class CommandApp(App[int]):
         else:
             self._say("s steps only while paused; space pauses")
 
-    def action_switch(self, setting: str) -> None:
-        """Switch something off or on."""
-        self._send(c.Change(setting))
+    def action_intervene(self, name: str) -> None:
+        """Carry out an intervention: a switch goes over, what takes a value asks for one that a run takes."""
+        if not INTERVENTIONS[name].prompt:
+            self._send(c.Change(name))
+        elif self._trains():
+            self._ask_for(name)
 
-    def action_precise_bn(self) -> None:
-        """Estimate BN's statistics anew."""
-        self._send(c.PreciseBatchNorm())
+    def action_scale(self, name: str, factor: float) -> None:
+        """Multiply a setting."""
+        self._send(c.Scale(name, factor))
 
-    def action_scale_lr(self, factor: float) -> None:
-        """Raise or lower the learning rate."""
-        self._send(c.ScaleLearningRate(factor))
-
-    def action_change(self, setting: str) -> None:
-        """Ask for the value of a setting, and take only one that a run takes."""
-        if not self._trains():
-            return
-        option, parse, _ = SETTINGS[setting]
+    def _ask_for(self, name: str) -> None:
+        row = INTERVENTIONS[name]
 
         def check(text: str) -> str:
             try:
-                value = parse(text)
+                value = row.parse(text)
             except ValueError as error:
                 return f"takes {error}"
             # What is on its way may change it first.
-            if value == self.history.settings[setting] and self.history.started and not self._waiting:
-                self._say(f"{setting_word(self.history, setting)} is {value_word(setting, value)} already")
+            if self.history.started and value == self.history.settings.get(name) and not self._waiting:
+                self._say(f"{setting_word(self.history, name)} is {value_word(name, value)} already")
             else:
-                self._send(c.Change(setting, value))
+                self._send(c.Change(name, value))
             return ""
 
-        known = getattr(self.source.config, option) if isinstance(self.source, LiveRun) else ""
-        now = self.history.settings[setting] if self.history.started else known
-        self._dialog.ask_value(PROMPTS[setting], f"{now:g}" if isinstance(now, float) else str(now), check)
+        known = self.history.settings
+        if not self.history.started and isinstance(self.source, LiveRun):
+            known = dict(initial(self.source.config.to_dict()))
+        now = known.get(name, "")
+        self._dialog.ask_value(row.prompt, f"{now:g}" if isinstance(now, float) else str(now), check)
 
     def action_restart(self) -> None:
         """Ask, then begin again, or with one arm; once the run has ended, with a new one."""
@@ -161,14 +145,15 @@ class CommandApp(App[int]):
             return
         if not self._trains():
             return
-        first, second = self.history.labels.values()
         self._dialog.ask(
             "Begin again from the first step?",
             Answer(
                 "y", "yes; the results so far stay in the run folder", lambda: self._send(c.Restart(), "restarting…")
             ),
-            Answer("1", f"only the first arm: {first}", lambda: self._send(c.RestartArm("bn"))),
-            Answer("2", f"only the second arm: {second}", lambda: self._send(c.RestartArm("plain"))),
+            *(
+                Answer(str(number), f"only {arm.label}", partial(self._send, c.Change("restart_arm", arm.name)))
+                for number, arm in enumerate(self.history.arms, 1)
+            ),
             Answer("n", "no"),
             name="restart",
         )
@@ -213,7 +198,8 @@ class CommandApp(App[int]):
         self._send(c.Export(), "saving…")
         if not isinstance(self.source, LiveRun):
             return
-        where = self.source.recorder.export or self.source.recorder.folder
+        recorder = self.source.recorder
+        where = recorder.export or recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
 
@@ -224,8 +210,7 @@ class CommandApp(App[int]):
         elif not run.recorder.history.step:
             self._say("no step was trained: there are no results")
         elif run.saved:
-            places = [str(place) for place in (run.recorder.folder, run.recorder.export) if place not in (None, "-")]
-            self.notify(f"the results are in {plain_text(' and '.join(places))}", markup=False)
+            self.notify(f"the results are in {plain_text(' and '.join(run.recorder.places))}", markup=False)
         else:
             question = "The results could not be written. Write them to which file?"
             self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._save_to)

@@ -3,53 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 from textual import events
-from textual.app import ComposeResult, SystemCommand
-from textual.binding import BindingsMap
+from textual.app import ComposeResult
 from textual.geometry import Size
-from textual.screen import Screen
 
-from bntui.config.options import RunConfig
 from bntui.run import events as e
 from bntui.run.history import History
 from bntui.text import plain_text, shortened
-from bntui.tui.actions import NOTHING_TRAINS, CommandApp
-from bntui.tui.keys import KEYS, Key, bindings, spell
-from bntui.tui.palette import Palette
+from bntui.tui.keys import KEYS, Key
+from bntui.tui.looking import LookingApp
 from bntui.tui.sources.live import LiveRun
 from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.capture import Capture
 from bntui.tui.terminal.machine import Meter
-from bntui.tui.theme import THEMES, Look
+from bntui.tui.theme import Look
 from bntui.tui.views import status
-from bntui.tui.views.charts import ChartView
-from bntui.tui.views.dialog import SCROLLING
-from bntui.tui.views.figures import StepAxis
-from bntui.tui.views.picture import Picture
-from bntui.tui.views.views import WATCHED_BY, Views, use_ascii_scroll_bars
+from bntui.tui.views.switcher import WATCHED_BY, use_ascii_scroll_bars
 from bntui.tui.views.words import told
+from bntui.tui.widgets.hints import Hints
+from bntui.tui.widgets.picture import Picture
 
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
 
-DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
 TOASTS_AT_ONCE = 3
 """Notices of one moment that are shown on top of the views; all of them are in the log."""
 
 
-class BntuiApp(CommandApp):
+class BntuiApp(LookingApp):
     """The terminal app over a live run or a replay; its return value is the exit code."""
 
     CSS_PATH = "bntui.tcss"
@@ -63,34 +53,22 @@ class BntuiApp(CommandApp):
         keys: Sequence[Key] = KEYS,
         lines: deque[str] | None = None,
         capture: Capture | None = None,
-        config: RunConfig | None = None,
     ) -> None:
-        super().__init__(source, look or Look())
-        self._config = config or RunConfig()
-        self._keys = tuple(keys)
-        self._bindings = BindingsMap(bindings(self._keys))
+        super().__init__(source, look or Look(), keys)
         # Where Textual tells of an error in the app itself: the terminal, not what is captured.
         self.error_console = Console(file=sys.__stderr__, markup=False, highlight=False)
         self.animation_level = "none"
-        for theme in THEMES.values():
-            self.register_theme(theme)
-        self.theme = THEMES[self.look.theme].name
         self._lines = deque[str]() if lines is None else lines
         if capture is not None:
-            # Where Textual redirects prints to; its own streams would lose them.
-            self._capture_stdout, self._capture_stderr = capture.streams()  # type: ignore[assignment]
+            self.send_prints_to(*capture.streams())
         self._problem = ""
         self._drawn = 0.0
-        self._urgent = False
-        self._changed = False
         self._rate = 0.0
         self._seen_rate = (0, 0.0)
         self._meter: Meter | None = None
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._header, self._state, self._tiny = (Picture(id=name) for name in ("header", "state", "tiny"))
-        self._views = Views(self.history)
-        self._views.view.replay = isinstance(source, Playback)
-        self._hints = status.Hints()
+        self._hints = Hints()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped_by = 0
         """Signal that came before the app could act on it."""
@@ -150,73 +128,16 @@ class BntuiApp(CommandApp):
         if self._meter is not None:
             self._meter.stop()
 
-    async def on_key(self, event: events.Key) -> None:
-        """Leave all keys to a dialog that is open, and those that scroll to the view."""
-        if len(self.screen_stack) > 1:
-            return
-        if self._dialog.is_open:
-            await self._dialog.take(event)
-            return
-        if self._said:
-            self._said, self._changed = "", True
-        bound = self._bindings.key_to_bindings.get(event.key, ())
-        if not bound and event.key in SCROLLING:
-            self._say_if(self._views.scroll(event.key))
-        elif not bound:
-            named = event.character if event.is_printable and event.character else event.key
-            helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")
-            self._say(f"{named} does nothing here" + (f"; {helping} lists the keys" if helping else ""))
-        elif not any(self.check_action(binding.action.removeprefix("app.").partition("(")[0], ()) for binding in bound):
-            self._say(NOTHING_TRAINS)
-
-    def on_paste(self) -> None:
-        """Say that what was pasted goes nowhere, as no text is asked for."""
-        if len(self.screen_stack) == 1 and not self._dialog.is_open:
-            self._say("pasted text is not typed here")
-
-    def _say_if(self, text: str) -> None:
-        if text:
-            self._say(text)
-
     def on_resize(self, event: events.Resize) -> None:
         """Choose the layout for the size."""
         self._arrange(event.size)
-
-    def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
-        """Put the inspect cursor where somebody clicked."""
-        self._look_at_charts("inspect", StepAxis(self.history, event.kind).step_at(event.x))
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
-        if action in ("focus_next", "focus_previous"):
-            return False
-        if (self._dialog.is_open or len(self.screen_stack) > 1) and action not in DURING_DIALOG:
-            return False
-        return not isinstance(self.source, Playback) or action not in _LIVE_ACTIONS
-
-    def get_system_commands(self, screen: Screen[Any]) -> Any:
-        """Offer the key table's actions in the command palette."""
-        for key in self._keys:
-            if self._allowed(key) and key.name != "palette":
-                yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
-        other = "light" if self.look.theme == "dark" else "dark"
-        yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
-
-    def _allowed(self, key: Key) -> bool:
-        if not key.live:
-            return True
-        return not isinstance(self.source, Playback) and (not self._ended or key.name in AT_THE_END)
-
-    def _runner(self, action: str) -> Callable[[], Any]:
-        async def run() -> None:
-            await self.run_action(action)
-
-        return run
 
     # What happened
 
     def tick(self) -> None:
         """Take in what happened since the last tick, and redraw what changed."""
+        if not self.screen_stack:  # the clock may strike while the screens are being taken down
+            return
         self._take_in()
         due = time.monotonic() - self._drawn >= DRAW_SECONDS or self._urgent
         if due or self._changed:
@@ -226,8 +147,10 @@ class BntuiApp(CommandApp):
 
     def _wake(self) -> None:
         """Take in what a person waits for, and tell of it in words; the charts follow at the next tick."""
+        if not self.screen_stack:  # as in `tick`
+            return
         self._take_in()
-        if self._changed:
+        if self._changed or self._waiting:
             self._draw_text()
 
     def _take_in(self) -> None:
@@ -252,35 +175,36 @@ class BntuiApp(CommandApp):
 
     def _react(self, event: e.Event) -> None:
         self._views.mark_for(event)
-        if isinstance(event, e.Started):
-            self._changed = True
-            if isinstance(self.source, LiveRun):
-                environment = event.environment
-                self._meter = Meter(str(environment["device"]), str(environment.get("device_uuid", "")))
-        elif isinstance(event, e.Stepped):
-            step, seconds = self._seen_rate
-            if event.seconds - seconds >= 1 or step == 0:
-                self._rate = (event.step - step) / max(1e-9, event.seconds - seconds)
-                self._seen_rate = (event.step, event.seconds)
-        elif isinstance(event, e.Paused | e.Resumed):
-            self._changed = True
-        elif isinstance(event, e.Intervened):
-            self._changed = self._urgent = True
-            self._waiting = ""
-            self._views.say(self.look.text(f"step {event.step:,}: {told(self.history, event)}"))
-        elif isinstance(event, e.Alert):
-            self._views.say(f"step {event.step:,}: {event.message}")
-        elif isinstance(event, e.Notice):
-            self._waiting = ""
-        elif isinstance(event, e.Restarted):
-            self._seen_rate = (0, 0.0)
-        elif isinstance(event, e.Finished):
-            if self._waiting and self._code is None:
-                self._say(f"{event.status} before that could be done; r runs again, q quits")
-            self._waiting = ""
-            self._changed = True
-            self._views.say(f"{event.status} after step {event.step:,}")
-            self._ask_again()
+        match event:
+            case e.Started():
+                self._changed = True
+                if isinstance(self.source, LiveRun):
+                    environment = event.environment
+                    self._meter = Meter(str(environment["device"]), str(environment.get("device_uuid", "")))
+            case e.Stepped():
+                step, seconds = self._seen_rate
+                if event.seconds - seconds >= 1 or step == 0:
+                    self._rate = (event.step - step) / max(1e-9, event.seconds - seconds)
+                    self._seen_rate = (event.step, event.seconds)
+            case e.Paused() | e.Resumed():
+                self._changed = True
+            case e.Intervened():
+                self._changed = self._urgent = True
+                self._waiting = ""
+                self._views.say(self.look.text(f"step {event.step:,}: {told(self.history, event)}"))
+            case e.Alert():
+                self._views.say(f"step {event.step:,}: {event.message}")
+            case e.Notice():
+                self._waiting = ""
+            case e.Restarted():
+                self._seen_rate = (0, 0.0)
+            case e.Finished():
+                if self._waiting and self._code is None:
+                    self._say(f"{event.status} before that could be done; r runs again, q quits")
+                self._waiting = ""
+                self._changed = True
+                self._views.say(f"{event.status} after step {event.step:,}")
+                self._ask_again()
 
     def _tell(self, *texts: str) -> None:
         """Say something in the log and, for a while, on top of any view."""
@@ -321,23 +245,10 @@ class BntuiApp(CommandApp):
         screen.set_class(height < 18, "low")
         self._redraw_charts()
 
-    def _wear(self, theme: str) -> None:
-        """Take the colours of a dark or a light background."""
-        self.look = replace(self.look, theme=theme)
-        self.theme = THEMES[theme].name
-        self._redraw_charts()
-
-    def _redraw_charts(self) -> None:
-        """Have every chart drawn anew as soon as may be."""
-        self._views.mark_all()
-        self._urgent = True
-
     def _draw_text(self) -> None:
         """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
         self._changed = False
         self._show_state()
-        if not self.screen_stack:
-            return
         base = self.screen_stack[0]
         width = base.size.width
         if base.has_class("tiny"):
@@ -349,13 +260,11 @@ class BntuiApp(CommandApp):
 
     def _show_state(self) -> None:
         """Redraw the line that tells how the run stands, or what is said of the last key."""
-        if not self.screen_stack:  # the clock may strike while the screens are being taken down
-            return
         base = self.screen_stack[0]
         if base.has_class("tiny"):
             width, height = base.size
             said = textwrap.wrap(self._said, max(1, width))
-            lines = [status.one_line(self.history), *said]
+            lines = [*status.tiny(self.history, width, height - len(said)), *said]
             self._tiny.show(Text("\n".join(lines if height > 1 or not said else said)))
             return
         waiting = self._said or self._waiting
@@ -365,96 +274,7 @@ class BntuiApp(CommandApp):
         usage = None if self._meter is None else self._meter.usage
         self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage))
 
-    def _hinted(self) -> Sequence[Key]:
-        """Return the keys of which the line of hints shows some: at the end of a run other ones."""
-        if not self._ended:
-            return self._keys
-        return [replace(key, hint=True, word="run again") if key.name == "restart" else key for key in self._keys]
-
     def _draw_chart(self) -> None:
         """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
-        if not self.screen_stack:
-            return
         self._urgent = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
-
-    # How a person looks at it
-
-    def action_view(self, name: str) -> None:
-        """Show a view, its charts at first as they were."""
-        if self._views.shown == name:
-            self._say("this view is shown already")
-            return
-        self._views.current = name
-        if self.screen_stack[0].has_class("tiny"):
-            self._say("larger window needed")
-        self._urgent = True
-        self._draw_text()
-
-    def action_flow(self) -> None:
-        """Show what flows through the layers, and from there why."""
-        self.action_view("mechanism" if self._views.shown == "flow" else "flow")
-
-    def action_next_view(self) -> None:
-        """Show the next view."""
-        self.action_view(self._views.next())
-
-    def action_layer(self, by: int) -> None:
-        """Choose a BN layer."""
-        self._choose(layer=by)
-
-    def action_unit(self, by: int) -> None:
-        """Choose a unit."""
-        self._choose(unit=by)
-
-    def _choose(self, layer: int = 0, unit: int = 0) -> None:
-        self._say(self._views.choose(self.source.control, layer, unit))
-        self._draw_text()
-        self._draw_chart()
-
-    def action_chart(self, name: str, *arguments: object) -> None:
-        """Look at the charts in another way, and say so: a method of `Charts`."""
-        self._say(self._look_at_charts(name, *arguments))
-
-    def _look_at_charts(self, name: str, *arguments: object) -> str:
-        said: str = getattr(self._views.charts, name)(*arguments)
-        self._redraw_charts()
-        self._draw_chart()
-        return said
-
-    def action_command_palette(self) -> None:
-        """Search all actions."""
-        self.push_screen(Palette(id="--command-palette"))
-
-    def delay_update(self, delay: float = 0.05) -> None:
-        """Draw on: Textual would stop for a moment, and for good if the timer that ends it is lost."""
-
-    def action_repaint(self) -> None:
-        """Draw the whole screen anew."""
-        self._say("the screen was drawn anew")
-        if self._driver is not None:
-            self._driver.write("\x1b[2J")
-        self.refresh(repaint=True, layout=True)
-        self.screen.refresh(repaint=True, layout=True)
-
-    def action_suspend_process(self) -> None:
-        """Go to the shell, until `fg`; where there is none that could bring it back, stay."""
-        parent = os.getppid()
-        if parent <= 1 or os.getsid(parent) != os.getsid(0):
-            self._say("no shell to go to: bntui was not started from one")
-        else:
-            super().action_suspend_process()
-
-    def action_help(self) -> None:
-        """Show the key table."""
-        text = Text("Keys\n\n", style="bold")
-        for key in self._keys:
-            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
-            text.append(f"{self.look.text(key.help)}\n", style="not bold")
-        text.append("\nEscape closes this list.", style="dim not bold")
-        self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
-
-
-AT_THE_END = ("restart", "export")
-"""Keys of a trainer that still do something when the run has ended."""
-_LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from textual.binding import Binding
 from textual.keys import Keys
 
+from bntui.config.interventions import INTERVENTIONS, Intervention
 from bntui.errors import UsageError
 
 
@@ -30,22 +31,24 @@ class Key:
     """Only makes sense while a run goes on, not in a replay."""
 
 
+_ROWS = [row for row in INTERVENTIONS.values() if row.key]
+
+
+def _keys_of(rows: Iterable[Intervention]) -> Iterator[Key]:
+    """Yield the keys of interventions."""
+    for row in rows:
+        yield Key(row.key_name, f"intervene({row.name!r})", (row.key,), row.hint, row.help, hint=row.hinted)
+
+
 KEYS = (
     Key("pause", "pause", ("space", "p"), "pause", "pause or resume training", hint=True),
     Key("step", "step", ("s",), "step", "train one step while paused"),
-    Key("bn", "switch('bn')", ("b",), "BN", "switch the normalization off or on", hint=True),
-    Key("freeze", "switch('freeze')", ("f",), "freeze", "freeze the BN statistics, or let them move again", hint=True),
-    Key("lr-up", "scale_lr(1.5)", ("+", "="), "lr up", "learning rate × 1.5", hint=True),
-    Key("lr-down", "scale_lr(0.6666666666666666)", ("-",), "lr down", "learning rate ÷ 1.5", hint=True),
-    Key("lr", "change('learning_rate')", ("l",), "lr…", "type a learning rate", hint=True),
-    Key("batch-size", "change('batch_size')", ("n",), "batch…", "type a batch size"),
-    Key("dropout", "change('dropout')", ("d",), "dropout…", "type a dropout"),
-    Key("noise", "change('bn_noise')", ("o",), "noise…", "type how much noise follows the normalization"),
-    Key("eval", "change('bn_eval')", ("e",), "eval…", "type by which statistics BN is evaluated"),
-    Key("shift", "change('shift')", ("v",), "shift…", "type how the validation images are changed"),
-    Key("adapt", "switch('adapt_bn')", ("a",), "AdaBN", "BN re-estimated on the validation set: AdaBN"),
-    Key("precise", "precise_bn", ("w",), "precise", "re-estimate BN's running statistics now: PreciseBN"),
-    Key("restart", "restart", ("r",), "restart", "begin again, both arms or one (asks first)"),
+    *_keys_of(row for row in _ROWS if row.hinted and not row.prompt),
+    Key("lr-up", "scale('learning_rate', 1.5)", ("+", "="), "lr up", "learning rate × 1.5", hint=True),
+    Key("lr-down", f"scale('learning_rate', {1 / 1.5})", ("-",), "lr down", "learning rate ÷ 1.5", hint=True),
+    *_keys_of(row for row in _ROWS if row.hinted and row.prompt),
+    *_keys_of(row for row in _ROWS if not row.hinted),
+    Key("restart", "restart", ("r",), "restart", "begin again, all arms or one (asks first)"),
     Key("export", "export", ("x",), "export", "write the results now", hint=True),
     Key("charts", "view('charts')", ("1",), "charts", "the four charts", hint=True, live=False),
     Key("batch-norm", "view('batch-norm')", ("2",), "layers", "every BN layer and channel", hint=True, live=False),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bntui.config.options import RunConfig
 from bntui.errors import BntuiError
 from bntui.run.signals import handling, let_go_of_the_terminal
-from bntui.storage.folder import CHECKPOINTS
+from bntui.storage.folder import RunFolder
 from bntui.text import one_line
 from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme
 from bntui.tui.terminal.capture import Capture
@@ -74,7 +74,7 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     return code
 
 
-def run_replay(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
+def open_run(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     """Show a finished or still growing run in the terminal app and return the exit code.
 
     Parameters
@@ -143,7 +143,7 @@ def _show(
         handling(config, take, take, lambda: app.take_hangup() if app is not None else None),
         Capture(on_line, encoding=None if look.ascii_only else "utf-8") as capture,
     ):
-        app = BntuiApp(source, look, keys, lines, capture, config)
+        app = BntuiApp(source, look, keys, lines, capture)
         for number in early:
             app.take_signal(number)
         code = app.run()
@@ -161,7 +161,7 @@ def _show(
 def _what_is_left(live: LiveRun) -> str:
     """Say how a run that was not waited for can go on."""
     folder = live.recorder.folder
-    if folder is None or not any((folder / name).is_file() for name in CHECKPOINTS):
+    if folder is None or not RunFolder(folder).has_checkpoint():
         return "training had not begun, and nothing was saved"
     return f"bntui --resume {shlex.quote(str(folder))} goes on from the last checkpoint"
 
@@ -170,13 +170,10 @@ def _say_goodbye(live: LiveRun) -> None:
     history, recorder = live.recorder.history, live.recorder
     if history.epochs:
         last = history.epochs[-1].validation
-        _say(
-            f"{history.status} after step {history.step:,}: validation accuracy with BN {last.bn.accuracy:.4f}, "
-            f"without {last.plain.accuracy:.4f}"
-        )
+        told = ", ".join(f"{label} {last[arm].accuracy:.4f}" for arm, label in history.labels.items())
+        _say(f"{history.status} after step {history.step:,}: validation accuracy {told}")
     if live.saved:
-        places = [str(place) for place in (recorder.folder, recorder.export) if place not in (None, "-")]
-        _say(f"results in {' and '.join(places)}")
+        _say(f"results in {' and '.join(recorder.places)}")
     if live.before:
         _say(f"the runs before are in {' and '.join(map(str, live.before))}")
 

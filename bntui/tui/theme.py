@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual.scrollbar import ScrollBarRender
 from textual.theme import Theme
 
+from bntui.run.arms import Arm
 from bntui.text import to_ascii
 
-THEMES = {
-    "dark": Theme("bntui-dark", primary="#5fafff", secondary="#ff8700", foreground="#e4e4e4", background="#121212",
-                  surface="#1c1c1c", panel="#262626", dark=True),
-    "light": Theme("bntui-light", primary="#005fd7", secondary="#d75f00", foreground="#1c1c1c", background="#ffffff",
-                   surface="#eeeeee", panel="#e4e4e4", dark=False),
-}  # fmt: skip
-"""Primary and secondary are the accents of the `bn` and the `plain` arm: a blue and an orange that colour-blind people
-tell apart. Every colour is exact in the 256-colour cube."""
+COLOURS = {
+    "dark": ("#5fafff", "#ff8700", "#5fff87", "#ff0087", "#ffff5f", "#875fff"),
+    "light": ("#005fd7", "#d75f00", "#870087", "#d75faf", "#870000", "#0000af"),
+}
+"""The accents of the arms, in their order. Each is exact in the 256-colour cube. Any two are told apart by people with
+any kind of colour blindness, and become two colours, and not the background, where a terminal has only sixteen."""
+GLYPHS, ASCII_GLYPHS = "●■▲◆▼★", "*o+x#@"
+"""What tells curves apart without colour, in the order of the arms."""
 
-GLYPHS, ASCII_GLYPHS = "●■▲◆", "*o+x"
-"""What tells curves apart without colour, in their order: the first two are the arms'."""
+THEMES = {
+    "dark": Theme("bntui-dark", primary=COLOURS["dark"][0], secondary=COLOURS["dark"][1], foreground="#e4e4e4",
+                  background="#121212", surface="#1c1c1c", panel="#262626", dark=True),
+    "light": Theme("bntui-light", primary=COLOURS["light"][0], secondary=COLOURS["light"][1], foreground="#1c1c1c",
+                   background="#ffffff", surface="#eeeeee", panel="#e4e4e4", dark=False),
+}  # fmt: skip
 
 
 class AsciiScrollBar(ScrollBarRender):
@@ -44,16 +50,19 @@ class Look:
         return self.marker == "ascii"
 
     @property
-    def colours(self) -> tuple[str, str]:
-        """`#rrggbb` of the `bn` and the `plain` arm, empty where there are none."""
-        theme = THEMES[self.theme]
-        return (theme.primary, theme.secondary or "") if self.coloured else ("", "")
+    def colours(self) -> tuple[str, ...]:
+        """`#rrggbb` of each arm in its order, for as many as there can be; empty where there are no colours."""
+        colours = COLOURS[self.theme]
+        return colours if self.coloured else ("",) * len(colours)
 
     @property
-    def glyphs(self) -> tuple[str, str]:
-        """What tells the arms apart without colour."""
-        glyphs = ASCII_GLYPHS if self.ascii_only else GLYPHS
-        return glyphs[0], glyphs[1]
+    def glyphs(self) -> str:
+        """What tells the arms apart without colour, in their order."""
+        return ASCII_GLYPHS if self.ascii_only else GLYPHS
+
+    def of(self, arms: Sequence[Arm]) -> dict[str, tuple[str, str]]:
+        """Return each arm's glyph and colour, by its name."""
+        return {arm.name: pair for arm, pair in zip(arms, zip(self.glyphs, self.colours, strict=True), strict=False)}
 
     def text(self, text: str) -> str:
         """Return the text as it can be shown."""

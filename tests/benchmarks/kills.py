@@ -31,7 +31,7 @@ BNTUI = [sys.executable, "-m", "bntui"]
 OPTIONS = [
     "--data", "synthetic", "--train-samples", "6000", "--validation-samples", "500", "--dropout", ".2",
     "--bn-noise", ".1", "--bn-momentum", "cumulative", "--intervene",
-    "300:batch_size=20,700:shift=noise:.3,900:bn=off,1500:bn=on,2000:learning_rate=0.005,2500:restart_arm=plain",
+    "300:batch_size=20,700:shift=noise:.3,900:bn=off,1500:bn=on,2000:learning_rate=0.005,2500:restart_arm=none",
 ]  # fmt: skip
 OFTEN = ["--checkpoint-seconds", "0.05"]
 _TIMES = ("seconds", "milliseconds", "wall_seconds", "steps_per_second", "samples_per_second", "created")

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_an_experiment_ends_in_a_table_and_leaves_every_run(tmp_path: Path, caps
             "config": results["config"]
         }
         assert f"seed {seed}: run folder" in shown.err
-        ratios.append(results["summary"]["gradient_ratio"]["plain"] / results["summary"]["gradient_ratio"]["bn"])
+        ratios.append(results["summary"]["gradient_ratio"]["none"] / results["summary"]["gradient_ratio"]["batch"])
     printed = [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", rows[0])][:3]
     assert printed == pytest.approx([sum(ratios) / 2, *sorted(ratios)], rel=6e-3)
 
@@ -62,7 +63,10 @@ def test_every_variant_is_run_with_every_seed(name: str, tmp_path: Path, capsys:
             config = json.loads((tmp_path / f"out-{label.replace(' ', '-')}-seed-{seed}.json").read_text())["config"]
             assert config["seed"] == seed
             for option, value in {**PRESETS[name][1], **options, "train_samples": 200, "epochs": 1}.items():
-                assert config[option] == (list(value) if isinstance(value, tuple) else value) or option == "data"
+                expected = (
+                    list(map(str, value)) if option == "arms" else list(value) if isinstance(value, tuple) else value
+                )
+                assert config[option] == expected or option == "data"
 
 
 def test_after_a_signal_the_table_is_of_the_seeds_that_were_finished(
@@ -95,6 +99,11 @@ def test_a_folder_in_the_way_is_told_of_before_the_first_run(
     assert "less than one batch" in capsys.readouterr().err
 
 
+def test_claims_are_about_the_arms_of_their_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment", "vanishing", "--arms", "layer,none", *SMALL]) == 2
+    assert "what is claimed is of the arms of its preset; leave --arms out" in capsys.readouterr().err
+
+
 def test_what_was_published_for_mnist_is_not_compared_with_other_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "udacity-relu-lr2-std0.05", *SMALL, "--max-steps", "40"]) == 0
     shown = capsys.readouterr().out
@@ -102,28 +111,36 @@ def test_what_was_published_for_mnist_is_not_compared_with_other_data(capsys: py
     assert "0.101" in shown and "0.983" in shown
 
 
-STARTED = e.Started("", {}, {}, {"name": "synthetic"}, {}, 1, 1)
+STARTED = e.Started("", {}, {}, {"name": "synthetic"}, (), {}, 1, 1)
 
 
 def made(
-    *bn: float, plain: Sequence[float] = (0.5,), train: float = 0.9, medians: dict[str, Sequence[float]] | None = None
+    *bn: float,
+    plain: Sequence[float] = (0.5,),
+    train: float = 0.9,
+    medians: dict[str, Sequence[float]] | None = None,
+    other: str = "none",
 ) -> History:
-    """Return a run with these validation accuracies, and medians of one unit, by epoch."""
+    """Return a run with these validation accuracies, and medians of one unit, by epoch, of batch norm and another."""
     history = History(started=STARTED)
     for epoch, (with_bn, without) in enumerate(zip(bn, plain * len(bn) if len(plain) == 1 else plain, strict=True), 1):
-        validation = e.Split(bn=e.Metrics(1.0, with_bn), plain=e.Metrics(1.0, without))
-        on_train = e.Split(bn=e.Metrics(1.0, train), plain=e.Metrics(1.0, train))
+        validation = {"batch": e.Metrics(1.0, with_bn), other: e.Metrics(1.0, without)}
+        on_train = dict.fromkeys(("batch", other), e.Metrics(1.0, train))
         history.epochs.append(e.EpochEnded(epoch, 10 * epoch, 0.1, 0.0, 0.0, on_train, validation))
     layers = {
         arm: [
             [e.LayerFlow("linear", 1.0, 1.0, (), 0.0, (middle - 1, middle, middle + 1))] * 2
             for middle in (medians or {}).get(arm, ())
         ]
-        for arm in ("bn", "plain")
+        for arm in ("batch", other)
     }
-    for epoch, (with_bn_, without_) in enumerate(zip(layers["bn"], layers["plain"], strict=True), 1):
-        history.flow.append(e.FlowRead(epoch, 10 * epoch, tuple(with_bn_), tuple(without_)))
+    for epoch, (with_bn_, without_) in enumerate(zip(layers["batch"], layers[other], strict=True), 1):
+        history.flow.append(e.FlowRead(epoch, 10 * epoch, {"batch": tuple(with_bn_), other: tuple(without_)}))
     return history
+
+
+def group(accuracy: float) -> dict[str, Any]:
+    return {"plain": (accuracy,), "other": "group:8"}
 
 
 def verdicts(name: str, runs: dict[str, History]) -> list[bool]:
@@ -146,28 +163,28 @@ STEADY, DRIFTING = (9.0, 0.0, 0.1, 0.0), (9.0, 0.0, 0.5, -0.5)
         ("dropout-bn", {"dropout": made(0.85, train=0.95), "no dropout": made(0.8, train=0.85)}, [False, False]),
         (
             "noisy-bn",
-            {"noise": made(0.8, medians={"bn": DRIFTING, "plain": STEADY}),
-             "no noise": made(0.81, medians={"bn": STEADY, "plain": STEADY})},
+            {"noise": made(0.8, medians={"batch": DRIFTING, "none": STEADY}),
+             "no noise": made(0.81, medians={"batch": STEADY, "none": STEADY})},
             [True, True, True],
         ),
         (
             "noisy-bn",
-            {"noise": made(0.4, medians={"bn": STEADY, "plain": STEADY}),
-             "no noise": made(0.81, medians={"bn": STEADY, "plain": STEADY})},
+            {"noise": made(0.4, medians={"batch": STEADY, "none": STEADY}),
+             "no noise": made(0.81, medians={"batch": STEADY, "none": STEADY})},
             [False, False, False],
         ),
         (
             "ioffe-4.1",
-            {"": made(0.7, 0.8, 0.9, 0.9, plain=(0.3, 0.5, 0.6, 0.8), medians={"bn": STEADY, "plain": DRIFTING})},
+            {"": made(0.7, 0.8, 0.9, 0.9, plain=(0.3, 0.5, 0.6, 0.8), medians={"batch": STEADY, "none": DRIFTING})},
             [True, True, True],
         ),
         (
             "ioffe-4.1",
-            {"": made(0.3, 0.5, 0.6, 0.8, plain=(0.7, 0.8, 0.9, 0.9), medians={"bn": DRIFTING, "plain": DRIFTING})},
+            {"": made(0.3, 0.5, 0.6, 0.8, plain=(0.7, 0.8, 0.9, 0.9), medians={"batch": DRIFTING, "none": DRIFTING})},
             [False, False, False],
         ),
-        ("small-batch", {f"batch {n}": made(1 - bn, plain=(1 - gn,)) for n, (bn, gn) in NUMBERS}, [True] * 3),
-        ("small-batch", {f"batch {n}": made(1 - gn, plain=(1 - bn,)) for n, (bn, gn) in NUMBERS}, [False] * 3),
+        ("small-batch", {f"batch {n}": made(1 - bn, **group(1 - gn)) for n, (bn, gn) in NUMBERS}, [True] * 3),
+        ("small-batch", {f"batch {n}": made(1 - gn, **group(1 - bn)) for n, (bn, gn) in NUMBERS}, [False] * 3),
     ],
 )  # fmt: skip
 def test_a_claim_can_hold_and_can_fail(name: str, runs: dict[str, History], expected: list[bool]) -> None:
@@ -175,7 +192,7 @@ def test_a_claim_can_hold_and_can_fail(name: str, runs: dict[str, History], expe
 
 
 def test_a_run_too_short_for_a_number_proves_nothing() -> None:
-    short = made(0.9, medians={"bn": (0.0,), "plain": (0.0,)})
+    short = made(0.9, medians={"batch": (0.0,), "none": (0.0,)})
     assert verdicts("ioffe-4.1", {"": short}) == [True, False, False]
     for claims in CLAIMS.values():
         assert not any(claim.holds(math.nan) for claim in claims)
@@ -184,10 +201,10 @@ def test_a_run_too_short_for_a_number_proves_nothing() -> None:
 def test_drift_is_in_widths_of_the_distribution() -> None:
     drift = next(claim for claim in CLAIMS["ioffe-4.1"] if claim.what.startswith("drift")).measure
     # Both arms' medians lie 0.5 about their mean, all epochs but the first; the width is 2.
-    equal = {"bn": (7.0, 0.0, 1.0), "plain": (0.0, 5.0, 4.0)}
+    equal = {"batch": (7.0, 0.0, 1.0), "none": (0.0, 5.0, 4.0)}
     assert drift({"": made(0.9, medians=equal)}) == pytest.approx(1)
-    assert drift({"": made(0.9, medians={**equal, "plain": (0.0, 5.0, 8.0)})}) == pytest.approx(3)
-    assert math.isnan(drift({"": made(0.9, medians={**equal, "bn": (1.0, 1.0, 1.0)})}))
+    assert drift({"": made(0.9, medians={**equal, "none": (0.0, 5.0, 8.0)})}) == pytest.approx(3)
+    assert math.isnan(drift({"": made(0.9, medians={**equal, "batch": (1.0, 1.0, 1.0)})}))
 
 
 @pytest.mark.parametrize(

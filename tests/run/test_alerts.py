@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
 
-from bntui.run.alerts import gradient_ratio, of_batch_size, of_flow, of_gap, of_learning_rate, verdict
-from bntui.run.events import LayerFlow
+from bntui.config.parsers import arms as arms_of
+from bntui.run.alerts import Alerts, gradient_ratio, of_batch_size, of_flow, of_gap, of_learning_rate, verdict
+from bntui.run.arms import Arm, build_arms
+from bntui.run.events import Alert, LayerFlow
 
 
 def layers(first: float, last: float, inactive: float = 0.1) -> tuple[LayerFlow, ...]:
@@ -24,9 +27,9 @@ def layers(first: float, last: float, inactive: float = 0.1) -> tuple[LayerFlow,
     ],
 )  # fmt: skip
 def test_what_deserves_a_warning(first: float, last: float, inactive: float, kinds: list[str]) -> None:
-    found = of_flow("plain", layers(first, last, inactive))
+    found = of_flow("No norm", layers(first, last, inactive))
     assert [kind for kind, _ in found] == kinds
-    assert all("plain" in message for _, message in found)
+    assert all("No norm" in message for _, message in found)
 
 
 def test_the_ratio_is_of_the_first_to_the_last() -> None:
@@ -36,11 +39,29 @@ def test_the_ratio_is_of_the_first_to_the_last() -> None:
 
 
 def test_a_small_batch_is_told_of_to_arms_that_have_its_statistics() -> None:
-    found = of_batch_size(7, {"bn": "batch-renorm", "plain": "group:8"})
-    assert [(arm, kind) for arm, kind, _ in found] == [("bn", "small_batch")]
-    assert found[0][2].startswith("7 samples a batch are few for bn")
-    assert of_batch_size(8, {"bn": "batch", "plain": "batch"}) == []
-    assert len(of_batch_size(2, {"bn": "batch", "plain": "batch"})) == 2
+    renorm, group = Arm("a", "Batch renorm", "batch-renorm"), Arm("b", "Group norm 8", "group:8")
+    ((kind, message),) = of_batch_size(7, renorm)
+    assert kind == "small_batch" and message.startswith("Batch renorm: 7 samples a batch are few for batch renorm")
+    assert of_batch_size(8, renorm) == of_batch_size(7, group) == []
+
+
+def test_each_arm_is_warned_of_each_kind_once_and_what_was_told_is_kept() -> None:
+    arms = build_arms(arms_of("batch,batch-renorm,none"))
+    told: list[Alert] = []
+    alerts = Alerts(told.append, arms)
+    alerts.batch_size(0, 2)
+    alerts.losses(3, {"batch": (1.0, math.nan, 2.0), "batch-renorm": (1.0,) * 3, "none": (1.0,) * 3})
+    assert [(alert.step, alert.arm, alert.kind) for alert in told] == [
+        (0, "batch", "small_batch"), (0, "batch-renorm", "small_batch"), (2, "batch", "diverged"),
+    ]  # fmt: skip
+    again = Alerts(told.append, arms)
+    again.load_state_dict(json.loads(json.dumps(alerts.state_dict())))
+    again.batch_size(4, 2)
+    again.losses(5, {"batch": (math.nan,), "batch-renorm": (1.0,), "none": (math.inf,)})
+    assert [(alert.step, alert.arm, alert.kind) for alert in told[3:]] == [(5, "none", "diverged")]
+    again.forget("batch")
+    again.losses(6, {"batch": (math.nan,), "batch-renorm": (1.0,), "none": (1.0,)})
+    assert [(alert.step, alert.arm) for alert in told[4:]] == [(6, "batch")]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +70,7 @@ def test_a_small_batch_is_told_of_to_arms_that_have_its_statistics() -> None:
      (math.nan, 5.0, False), (0.1, math.nan, False)],
 )  # fmt: skip
 def test_a_gap_is_large_from_twice_the_loss_and_a_margin_on(training: float, evaluation: float, large: bool) -> None:
-    assert [kind for kind, _ in of_gap("bn", training, evaluation)] == ["eval_gap"] * large
+    assert [kind for kind, _ in of_gap("With BN", training, evaluation)] == ["eval_gap"] * large
 
 
 def test_a_raised_learning_rate_is_recalled_for_a_while() -> None:

@@ -7,27 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bntui.config.parsers import arms
 from bntui.run import events as e
+from bntui.run.arms import build_arms
 
-METRICS = e.Split(e.Metrics(0.5, 0.9), e.Metrics(math.inf, 0.1))
-LAYER = e.LayerStatistics("bn1", (0.0,), (1.0,), (math.nan,), (2.0,), (1.0,), (0.0,))
+METRICS = {"batch": e.Metrics(0.5, 0.9), "none": e.Metrics(math.inf, 0.1)}
+ARMS = build_arms(arms("batch,none"))
+LAYER = e.LayerStatistics("norm1", (0.0,), (1.0,), (math.nan,), (2.0,), (1.0,), (0.0,))
 
 EXAMPLES: list[e.Event] = [
     e.Loading("reading", 1, 2, "files"),
     e.Notice("MNIST can't be had"),
-    e.Started("2026-01-01T00:00:00+00:00", {"lr": 0.1, "hidden": [3]}, {}, {"name": "synthetic"}, {"bn1": 3}, 5, 50),
-    e.Stepped(4, 2, (1.0, 2.0), (3.0, 4.0), 0.5),
+    e.Started("2026-01-01T00:00:00+00:00", {"lr": 0.1, "hidden": [3]}, {}, {"name": "synthetic"},
+              ARMS, {"batch": {"norm1": 3}}, 5, 50),
+    e.Stepped(4, 2, {"batch": (1.0, 2.0), "none": (3.0, 4.0)}, 0.5),
     e.EpochEnded(1, 5, 0.1, 1.0, 2.0, METRICS, METRICS),
-    e.BatchNormRead(1, 5, (LAYER,)),
+    e.NormalizationRead(1, 5, {"batch": (LAYER,)}),
     e.Paused(3),
     e.Resumed(3),
     e.Intervened(3, 1, "learning_rate", 0.1, 0.2),
     e.Intervened(3, 1, "stop", None, None),
-    e.Alert(3, "plain", "diverged", "no longer a number"),
+    e.Alert(3, "none", "diverged", "no longer a number"),
     e.Restarted(3),
-    e.Hashed(3, {"bn": "00", "plain": "11"}, 1.0),
-    e.Finished("completed", 50, {"bn": "00", "plain": "11"}, 1.0),
-]
+    e.Hashed(3, {"batch": "00", "none": "11"}, 1.0),
+    e.Finished("completed", 50, {"batch": "00", "none": "11"}, 1.0),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
@@ -37,12 +41,12 @@ def test_an_event_survives_json(event: e.Event) -> None:
 
 
 def test_what_is_not_finite_is_null_and_comes_back_as_nan() -> None:
-    written = e.to_dict(e.Stepped(1, 1, (math.nan,), (math.inf,), 0.0))
-    assert (written["bn"], written["plain"]) == ([None], [None])
+    written = e.to_dict(e.Stepped(1, 1, {"a": (math.nan,), "b": (math.inf,)}, 0.0))
+    assert written["losses"] == {"a": [None], "b": [None]}
     read = e.from_dict(written)
     assert isinstance(read, e.Stepped)
-    assert math.isnan(read.bn[0])
-    assert math.isnan(read.plain[0])
+    assert math.isnan(read.losses["a"][0])
+    assert math.isnan(read.losses["b"][0])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_what_is_not_finite_is_null_and_comes_back_as_nan() -> None:
         {"event": "Paused", "step": "3"},
         {"event": "Paused", "step": True},
         {"event": "Paused", "step": 3, "more": 1},
-        {"event": "Stepped", "step": 1, "width": 1, "bn": 2.0, "plain": [1.0], "seconds": 0},
+        {"event": "Stepped", "step": 1, "width": 1, "losses": {"a": 2.0}, "seconds": 0},
         {"event": "EpochEnded", "epoch": 1, "step": 1, "lr": 1, "train_seconds": 1, "eval_seconds": 1, "train": [],
          "validation": []},
         {"event": "Intervened", "step": 1, "epoch": 1, "action": "bn", "before": [], "after": None},
@@ -70,7 +74,20 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-NAMES = ["step", "width", "bn", "plain", "seconds", "epoch", "layers", "train", "message", "status", "layers", "config"]
+NAMES = [
+    "step",
+    "width",
+    "losses",
+    "arms",
+    "seconds",
+    "epoch",
+    "layers",
+    "train",
+    "message",
+    "status",
+    "layers",
+    "config",
+]
 
 
 @given(

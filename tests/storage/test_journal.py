@@ -1,27 +1,46 @@
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
+from random import Random
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bntui.run import events as e
+from bntui.run.arms import Arm
 from bntui.run.history import History
-from bntui.storage.journal import DENSE, Journal
+from bntui.storage.journal import DENSE, Journal, LineReader, line_of, read_lines
 
 
 def read(path: Path) -> list[e.Event]:
     return [e.from_dict(json.loads(line)) for line in path.read_text().splitlines()]
 
 
+def started() -> History:
+    history = History()
+    arms = (Arm("a", "A", "batch"), Arm("b", "B", "none"))
+    history.apply(e.Started("", {}, {}, {}, arms, {}, 1, 1))
+    return history
+
+
 def stepped(last: int, count: int) -> e.Stepped:
     values = tuple(math.cos(step) for step in range(last - count + 1, last + 1))
-    return e.Stepped(last, 1, values, tuple(2 * v for v in values), float(last))
+    return e.Stepped(last, 1, {"a": values, "b": tuple(2 * v for v in values)}, float(last))
+
+
+def journal_at(path: Path) -> Journal:
+    journal = Journal()
+    journal.open(path)
+    return journal
 
 
 def test_events_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = journal_at(tmp_path / "journal.jsonl")
     events: list[e.Event] = [e.Notice("hello"), stepped(3, 3), e.Intervened(3, 1, "bn", True, False)]
     for event in events:
         journal.write(event)
@@ -29,7 +48,7 @@ def test_events_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
 
 
 def test_progress_of_loading_is_not_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = journal_at(tmp_path / "journal.jsonl")
     journal.write(e.Loading("reading"))
     assert (tmp_path / "journal.jsonl").read_text() == ""
 
@@ -37,7 +56,7 @@ def test_progress_of_loading_is_not_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("chunk", [1, 97, 5_000])
 def test_losses_become_means_over_longer_stretches_and_replay_to_the_same_history(tmp_path: Path, chunk: int) -> None:
     total = 5 * DENSE + 123
-    live, journal = History(), Journal(tmp_path / "journal.jsonl")
+    live, journal = started(), journal_at(tmp_path / "journal.jsonl")
     for last in [*range(chunk, total, chunk), total]:
         event = stepped(last, (last - 1) % chunk + 1)
         live.apply(event)
@@ -47,21 +66,60 @@ def test_losses_become_means_over_longer_stretches_and_replay_to_the_same_histor
     events = read(tmp_path / "journal.jsonl")
     assert events[-1] == finished
     means = [event for event in events if isinstance(event, e.Stepped)]
-    assert sum(len(event.bn) * event.width for event in means) == total
-    assert sum(len(event.bn) for event in means) <= DENSE + 2 * DENSE // 2 + DENSE // 2 + 2
-    replayed = History()
+    assert sum(len(event.losses["a"]) * event.width for event in means) == total
+    assert sum(len(event.losses["a"]) for event in means) <= DENSE + 2 * DENSE // 2 + DENSE // 2 + 2
+    replayed = started()
     for event in events:
         replayed.apply(event)
-    ours, theirs = replayed.steps.points(), live.steps.points()
-    assert ours["step"] == theirs["step"]
-    assert ours["bn_loss"] == pytest.approx(theirs["bn_loss"], abs=1e-12)
-    assert ours["plain_loss"] == pytest.approx(theirs["plain_loss"], abs=1e-12)
+    (steps, ours), (expected, theirs) = replayed.steps.points(), live.steps.points()
+    assert steps == expected
+    for name in "ab":
+        assert ours[name] == pytest.approx(theirs[name], abs=1e-12)
+
+
+def test_what_waits_for_its_mean_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
+    total = 2 * DENSE + 3
+    whole, first = journal_at(tmp_path / "whole"), journal_at(tmp_path / "pieces")
+    for journal in (whole, first):
+        journal.write(stepped(total, total))
+    state = json.loads(json.dumps(first.state_dict()))
+    first.close()
+    second = Journal()
+    second.load_state_dict(state)
+    second.open(tmp_path / "pieces", exists=True)
+    for journal in (whole, second):
+        journal.write(stepped(total + 50, 50))
+        journal.write(e.Finished("completed", total + 50, {}, 1.0))
+    assert (tmp_path / "pieces").read_text() == (tmp_path / "whole").read_text()
+    with pytest.raises(ValueError, match="not the state"):
+        Journal().load_state_dict({**state, "losses": {"a": [1.0], "b": []}})
+
+
+@patch("bntui.storage.journal.LINE_LIMIT", 300)
+@given(st.lists(st.sampled_from(["whole", "half", "damaged", "long"]), max_size=8), st.randoms(use_true_random=False))
+def test_a_line_is_read_alike_however_it_arrives(kinds: list[str], random: Random) -> None:
+    """A half-written line counts as damaged unless it stands again whole in the next."""
+    text, expected = "", 0
+    for number, kind in enumerate(kinds):
+        line = line_of(e.Notice(f"number {number}"))
+        text += {"whole": line, "half": f"{line[:9]}\n{line}", "damaged": "}", "long": "x" * 301}[kind] + "\n"
+        expected += kind in ("damaged", "long")
+    reader = LineReader()
+    read: list[e.Event | None] = []
+    for line in text.splitlines(keepends=True):
+        cut = random.randrange(len(line))
+        for piece in (line[:cut], line[cut:]):
+            read += reader.feed(piece)
+    read += reader.end()
+    assert sum(event is not None for event in read) == sum(kind in ("whole", "half") for kind in kinds)
+    assert read.count(None) == expected
+    assert read == list(read_lines(io.BytesIO(text.encode())))
 
 
 def test_a_restart_begins_with_single_steps_again(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl")
+    journal = journal_at(tmp_path / "journal.jsonl")
     for event in (stepped(2 * DENSE, 2 * DENSE), e.Restarted(2 * DENSE), stepped(2, 2)):
         journal.write(event)
     last = read(tmp_path / "journal.jsonl")[-1]
     assert isinstance(last, e.Stepped)
-    assert (last.step, last.width, len(last.bn)) == (2, 1, 2)
+    assert (last.step, last.width, len(last.losses["b"])) == (2, 1, 2)

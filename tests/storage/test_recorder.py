@@ -68,7 +68,7 @@ def test_a_restart_keeps_the_results_so_far(tmp_path: Path) -> None:
     final = json.loads((tmp_path / "run" / "results.json").read_text())
     assert abandoned["status"] == "interrupted"
     assert (abandoned["summary"]["steps"], final["summary"]["steps"]) == (15, 20)
-    assert len(abandoned["state_sha256"]["bn"]) == 64
+    assert len(abandoned["state_sha256"]["batch"]) == 64
     assert final["interventions"] == [{"step": 0, "epoch": 1, "action": "restart", "from": 15, "to": 0}]
 
 
@@ -89,7 +89,7 @@ def test_an_export_while_the_run_goes_on(tmp_path: Path) -> None:
 
 def test_what_comes_before_the_start_is_in_the_journal(tmp_path: Path) -> None:
     recorder = Recorder(small(tmp_path), History())
-    started = Started("2026-01-01T00:00:00+00:00", {"lr": 0.1}, {}, {"name": "synthetic"}, {}, 1, 1)
+    started = Started("2026-01-01T00:00:00+00:00", {"lr": 0.1}, {}, {"name": "synthetic"}, (), {}, 1, 1)
     for event in (Loading("torch"), Notice("no MNIST"), started):
         recorder.take(event)
     kinds = [json.loads(line)["event"] for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]

@@ -9,26 +9,30 @@ import jsonschema
 import pytest
 
 from bntui.config.options import RunConfig
+from bntui.errors import UsageError
 from bntui.run import events as e
+from bntui.run.arms import build_arms
 from bntui.run.history import History
 from bntui.storage import results
+from bntui.storage.results_file import events_of, read_results
+from bntui.storage.schedule import read_interventions
 
 
-def history(loss: float = 0.5, status: str = "completed") -> History:
-    config = RunConfig(data="synthetic", hidden=(2,), threads=1, device="cpu")
+def history(loss: float = 0.5, status: str = "completed", width: int = 2) -> History:
+    config = RunConfig(data="synthetic", hidden=(width,), threads=1, device="cpu")
     environment = {"python": "3", "torch": "2", "device": "cpu", "device_name": "x", "threads": 1, "platform": "y"}
     dataset = {"name": "synthetic", "source": "z", "train_samples": 64, "validation_samples": 9, "sha256": "0" * 64}
-    split = e.Split(e.Metrics(loss, 0.75), e.Metrics(1.0, 0.5))
-    row = (1.0, loss)
+    split = {"batch": e.Metrics(loss, 0.75), "none": e.Metrics(1.0, 0.5)}
+    row = (1.0, *(width - 1) * (loss,))
     events: list[e.Event] = [
         e.Started("2026-01-01T00:00:00+00:00", {**config.to_dict(), "command": config.to_command()}, environment,
-                  dataset, {"bn1": 2}, 2, 4),
-        e.Stepped(2, 1, (loss, 1.0), (1.0, 1.0), 0.5),
+                  dataset, build_arms(config.arms), {"batch": {"norm1": width}}, 2, 4),
+        e.Stepped(2, 1, {"batch": (loss, 1.0), "none": (1.0, 1.0)}, 0.5),
         e.EpochEnded(1, 2, 0.01, 0.5, 0.25, split, split),
-        e.BatchNormRead(1, 2, (e.LayerStatistics("bn1", row, row, row, row, row, row),)),
+        e.NormalizationRead(1, 2, {"batch": (e.LayerStatistics("norm1", *[row] * 6),)}),
         e.Intervened(2, 2, "learning_rate", 0.01, 0.02),
-        e.Alert(1, "bn", "diverged", "no longer a number"),
-        e.Finished(status, 2, {"bn": "a" * 64, "plain": "b" * 64}, 3.0),
+        e.Alert(1, "batch", "diverged", "no longer a number"),
+        e.Finished(status, 2, {"batch": "a" * 64, "none": "b" * 64}, 3.0),
     ]  # fmt: skip
     made = History()
     for event in events:
@@ -47,7 +51,7 @@ def test_the_schema_is_a_schema() -> None:
 def test_results_hold_what_happened() -> None:
     built = results.build(history())
     validate(built)
-    assert built["schema"] == "bntui.results/1"
+    assert built["schema"] == "bntui.results/2"
     assert built["status"] == "completed"
     assert built["epochs"] == [
         {
@@ -55,14 +59,16 @@ def test_results_hold_what_happened() -> None:
             "step": 2,
             "lr": 0.01,
             "seconds": {"train": 0.5, "eval": 0.25},
-            "train": {"bn": {"loss": 0.5, "accuracy": 0.75}, "plain": {"loss": 1.0, "accuracy": 0.5}},
-            "validation": {"bn": {"loss": 0.5, "accuracy": 0.75}, "plain": {"loss": 1.0, "accuracy": 0.5}},
+            "train": {"batch": {"loss": 0.5, "accuracy": 0.75}, "none": {"loss": 1.0, "accuracy": 0.5}},
+            "validation": {"batch": {"loss": 0.5, "accuracy": 0.75}, "none": {"loss": 1.0, "accuracy": 0.5}},
         }
     ]
-    assert built["steps"] == {"step": [1, 2], "bn_loss": [0.5, 1.0], "plain_loss": [1.0, 1.0]}
-    assert built["batch_norm"] == [
+    assert built["steps"] == {"step": [1, 2], "loss": {"batch": [0.5, 1.0], "none": [1.0, 1.0]}}
+    assert built["normalization"] == [
         {
-            "layer": "bn1",
+            "arm": "batch",
+            "layer": "norm1",
+            "kind": "batch",
             "features": 2,
             "history": [
                 {"epoch": 1, "running_mean": [1, 0.5], "running_var": [1, 0.5], "weight": [1, 0.5], "bias": [1, 0.5]}
@@ -71,10 +77,10 @@ def test_results_hold_what_happened() -> None:
     ]
     assert built["interventions"] == [{"step": 2, "epoch": 2, "action": "learning_rate", "from": 0.01, "to": 0.02}]
     summary = built["summary"]
-    assert summary["final"]["bn"]["validation"] == {"loss": 0.5, "accuracy": 0.75}
-    assert summary["best"]["plain"]["epoch"] == 1
+    assert summary["final"]["batch"]["validation"] == {"loss": 0.5, "accuracy": 0.75}
+    assert summary["best"]["none"]["epoch"] == 1
     assert (summary["steps_per_second"], summary["samples_per_second"]) == (4.0, 128.0)
-    assert summary["diverged"] == {"bn": True, "plain": False}
+    assert summary["diverged"] == {"batch": True, "none": False}
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
@@ -83,8 +89,8 @@ def test_what_is_not_finite_is_null_and_the_file_is_json(loss: float) -> None:
     validate(built)
     text = results.to_json(built)
     assert json.loads(text, parse_constant=pytest.fail) == built
-    assert built["epochs"][0]["train"]["bn"]["loss"] is None
-    assert built["steps"]["bn_loss"][0] is None
+    assert built["epochs"][0]["train"]["batch"]["loss"] is None
+    assert built["steps"]["loss"]["batch"][0] is None
     assert built["alerts"][0]["message"] == "no longer a number"
 
 
@@ -101,9 +107,62 @@ def test_a_failed_run_without_hashes_is_valid() -> None:
     made.epochs.clear()
     built = results.build(made)
     validate(built)
-    assert built["summary"]["final"] == {"bn": None, "plain": None}
+    assert built["summary"]["final"] == {"batch": None, "none": None}
 
 
 def test_the_command_of_a_run_with_interventions_replays_them() -> None:
     built = results.build(history(), Path("/tmp/a b/results.json"))
     assert built["config"]["command"].endswith("--replay-interventions '/tmp/a b/results.json'")
+
+
+def test_of_very_wide_layers_an_even_choice_of_channels_is_told() -> None:
+    built = results.build(history(width=10_000))
+    validate(built)
+    (row,) = built["normalization"]
+    assert (row["features"], row["channels"][:3], len(row["channels"])) == (10_000, [0, 3, 6], 3_334)
+    assert len(row["history"][0]["running_mean"]) == 3_334
+    again = History()
+    for event in events_of(built, "open x"):
+        again.apply(event)
+    assert again.normalization_now is not None and len(again.normalization_now.arms["batch"][0].weight) == 3_334
+
+
+@pytest.mark.parametrize("part", ["arms", "epochs", "steps", "normalization", "flow", "probes", "summary", "plans"])
+def test_results_tell_the_history_that_they_were_made_of(part: str) -> None:
+    built = results.build(history())
+    again = History()
+    for event in events_of(json.loads(results.to_json(built)), "open x"):
+        again.apply(event)
+    assert results.build(again)[part] == built[part]
+
+
+def test_results_of_the_first_version_open_in_the_form_of_today() -> None:
+    old = Path(__file__).with_name("results-version-1.json")
+    read = read_results(str(old), "open x")
+    validate(read)
+    first = json.loads(old.read_text())
+    assert [(arm["name"], arm["norm"]) for arm in read["arms"]] == [("group:1", "group:1"), ("batch", "batch")]
+    assert read["config"]["arms"] == ["group:1", "batch"] and "norm" not in read["config"]
+    assert read["steps"]["loss"] == {"group:1": first["steps"]["bn_loss"], "batch": first["steps"]["plain_loss"]}
+    assert read["state_sha256"] == {"group:1": first["state_sha256"]["bn"], "batch": first["state_sha256"]["plain"]}
+    assert [row["arm"] for row in read["normalization"]] == ["group:1", "group:1"]
+    assert read["flow"][0]["arms"]["batch"] == first["flow"][0]["plain"]
+    assert read["probes"][0]["arms"]["group:1"] == first["probes"][0]["bn"]
+    assert [(row["action"], row["to"]) for row in read["interventions"]] == [
+        ("dropout", 0.2), ("restart_arm", "batch"), ("batch_size", 16),
+    ]  # fmt: skip
+    again = History()
+    for event in events_of(read, "open x"):
+        again.apply(event)
+    built = results.build(again)
+    assert {**built, "bntui_version": read["bntui_version"]} == read
+    assert [step for step, _ in read_interventions(str(old))] == [5, 12, 20]
+
+
+@pytest.mark.parametrize("missing", ["config", "steps", "epochs", "batch_norm", "summary", "state_sha256", "alerts"])
+def test_damaged_results_of_the_first_version_are_refused_in_a_line(tmp_path: Path, missing: str) -> None:
+    old = json.loads(Path(__file__).with_name("results-version-1.json").read_text())
+    del old[missing]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    with pytest.raises(UsageError, match="the results file is damaged; export the run again"):
+        read_results(str(tmp_path / "old.json"), "open old.json")

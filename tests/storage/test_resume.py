@@ -21,10 +21,10 @@ from bntui.cli import main
 from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
 from bntui.run.history import History
-from bntui.storage.folder import CHECKPOINTS, find_interrupted, is_interrupted, notice_of_interrupted
+from bntui.storage.folder import CHECKPOINTS, RunFolder
 from bntui.storage.journal import read_lines
 from bntui.storage.recorder import Recorder
-from bntui.storage.resume import check_same, resumed_config
+from bntui.storage.resume import check_same, find_interrupted, notice_of_interrupted, resumed_config
 from bntui.training import checkpoint, session
 from terminal_session import TIMEOUT, TerminalSession
 
@@ -33,7 +33,7 @@ SMALL = ["--data", "synthetic", "--train-samples", "650", "--validation-samples"
          "--dropout", ".2", "--bn-noise", ".1"]  # fmt: skip
 PLANNED = [
     "--intervene",
-    "30:batch_size=20,70:shift=noise:.3,90:bn=off,150:bn=on,200:learning_rate=0.005,250:restart_arm=plain",
+    "30:batch_size=20,70:shift=noise:.3,90:bn=off,150:bn=on,200:learning_rate=0.005,250:restart_arm=none",
 ]
 
 
@@ -161,10 +161,10 @@ def test_two_recorders_never_write_one_folder(stopped: Path) -> None:
     with pytest.raises(UsageError, match="another bntui writes this run; stop that one first"):
         Recorder(config, History())
     assert {path.name: path.read_bytes() for path in stopped.iterdir()} == before
-    assert not is_interrupted(stopped)
+    assert not RunFolder(stopped).is_interrupted()
     first.close()
     Recorder(config, History()).close()
-    assert is_interrupted(stopped)
+    assert RunFolder(stopped).is_interrupted()
 
 
 def test_of_two_that_begin_in_one_folder_the_second_leaves_the_run_of_the_first_as_it_is(tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_of_two_that_begin_in_one_folder_the_second_leaves_the_run_of_the_first_
 
 def test_what_can_go_on_is_known_by_its_folder(tmp_path: Path, own_home: Path) -> None:
     assert find_interrupted() is None
-    assert not is_interrupted(tmp_path)
+    assert not RunFolder(tmp_path).is_interrupted()
     record(small(tmp_path / "done"))
-    assert not is_interrupted(tmp_path / "done")
+    assert not RunFolder(tmp_path / "done").is_interrupted()
     runs = own_home / "state" / "bntui" / "runs"
     record(small(runs / "20000101-000000-a"), stop_at=7)
     assert find_interrupted() == runs / "20000101-000000-a"
@@ -215,7 +215,7 @@ def test_a_completed_run_that_goes_on_to_more_epochs_and_is_killed_can_go_on(tmp
     with pytest.raises(KilledError):
         session.run(config, emit, Control(), recorder)
     recorder.close()
-    assert is_interrupted(tmp_path / "run")
+    assert RunFolder(tmp_path / "run").is_interrupted()
 
 
 def test_a_run_folder_that_can_go_on_says_how(stopped: Path) -> None:
@@ -403,7 +403,7 @@ def test_what_is_replayed_is_read_once(tmp_path: Path, fate: str) -> None:
     rows = [
         {"step": step, "epoch": 1, "action": "dropout", "from": 0.0, "to": to} for step, to in ((5, 0.5), (15, 0.1))
     ]
-    text = json.dumps({"schema": "bntui.results/1", "interventions": rows})
+    text = json.dumps({"schema": "bntui.results/2", "interventions": rows})
     options = {"data": "synthetic", "train_samples": 320, "validation_samples": 50, "hidden": "8"}
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     words += ["--epochs", "2", "--replay-interventions", str(planned), "--quiet"]
@@ -429,7 +429,7 @@ def test_a_folder_that_can_not_be_written_is_refused_before_the_training(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     before = {path.name: path.read_bytes() for path in stopped.iterdir()}
-    monkeypatch.setattr("bntui.storage.recorder.check_folder", fail)
+    monkeypatch.setattr("bntui.storage.folder.check_folder", fail)
     with pytest.raises(
         ExportError, match=r"can't be written \(Read-only file system\); copy it to where it can"
     ) as told:
@@ -468,13 +468,19 @@ def test_more_steps_later_end_at_the_same_state(tmp_path: Path) -> None:
     whole, parts = results(tmp_path / "whole"), results(tmp_path / "parts")
     # What was evaluated within an epoch gives way to what is when the run ends in the same one.
     assert [row["epoch"] for row in parts["epochs"]] == sorted({row["epoch"] for row in parts["epochs"]})
-    for name in ("state_sha256", "steps", "interventions", "alerts", "epochs", "batch_norm", "flow"):
+    for name in ("state_sha256", "steps", "interventions", "alerts", "epochs", "normalization", "flow"):
         assert parts[name] == whole[name]
     assert parts["summary"]["best"] == whole["summary"]["best"]
 
 
 def test_more_epochs_later_give_the_same_results(tmp_path: Path) -> None:
-    more = {"dropout": 0.2, "batch_size": 11, "norm": "batch-renorm", "bn_momentum": "cumulative", "probe": "all"}
+    more = {
+        "dropout": 0.2,
+        "batch_size": 11,
+        "arms": "batch-renorm,batch,none",
+        "bn_momentum": "cumulative",
+        "probe": "all",
+    }
     record(small(tmp_path / "whole", epochs=4, **more))
     record(small(tmp_path / "parts", epochs=1, **more))
     for epochs in (2, 4):
@@ -571,7 +577,7 @@ def test_a_run_that_is_asked_to_stop_goes_on(whole: tuple[list[str], Any], tmp_p
         assert process.returncode == 128 + signal.SIGTERM
         # It may not yet have read where it was: then all stays as it is.
         assert errors in ("", "bntui: error: stopped before training began: there is nothing to save\n")
-    assert is_interrupted(folder)
+    assert RunFolder(folder).is_interrupted()
     bntui("--resume", folder, "--quiet")
     assert results(folder) == expected
 

@@ -401,7 +401,7 @@ def test_other_data_and_another_configuration_are_errors_that_name_the_differenc
 
 
 def planned(config: RunConfig) -> Schedule:
-    from bntui.storage.replay import scheduled
+    from bntui.storage.schedule import scheduled
 
     return scheduled(config)
 

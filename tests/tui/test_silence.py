@@ -22,7 +22,7 @@ LEAVING = ("q", "ctrl+c")
 TABLE = [key for binding in bindings(KEYS) for key in binding.key.split(",") if key not in LEAVING]
 CHARACTERS = {"plus": "+", "minus": "-", "equals_sign": "=", "question_mark": "?"}
 VIEWS = {"1": "charts", "2": "batch-norm", "3": "flow", "33": "mechanism", "4": "explain", "5": "log"}
-FINISHED = e.Finished("completed", 500, {"bn": "a", "plain": "b"}, 9.0)
+FINISHED = e.Finished("completed", 500, {"batch": "a", "none": "b"}, 9.0)
 SIZES = ((160, 48), (80, 24), (40, 12), (20, 5))
 
 
@@ -274,7 +274,7 @@ def test_a_command_that_came_too_late_is_said_to_have() -> None:
 
 
 def test_a_long_log_is_written_at_once_and_only_when_it_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    script = Script(*run_events(), *(e.Alert(300, "bn", "x", f"alert {i}") for i in range(20_000)))
+    script = Script(*run_events(), *(e.Alert(300, "batch", "x", f"alert {i}") for i in range(20_000)))
     script.waiting += [e.Notice(f"notice {i}") for i in range(500)]
 
     async def act(pilot: Any, app: BntuiApp) -> None:
@@ -295,7 +295,7 @@ def test_a_long_log_is_written_at_once_and_only_when_it_is_seen(monkeypatch: pyt
         await settle(pilot)
         assert len(written) == 1 and written[0].plain.count("\n") < 2_000
         assert "notice 499" in screen_text(app)
-        script.waiting = [e.Alert(300, "bn", "x", f"late {i}") for i in range(3_000)]
+        script.waiting = [e.Alert(300, "batch", "x", f"late {i}") for i in range(3_000)]
         app.tick()
         await pilot.pause()
         assert len(written) == 2 and "late 2999" in screen_text(app)

@@ -121,3 +121,13 @@ def number(value: float) -> str:
     else:
         forms = [f"{value:.{decimals}f}" for decimals in (4, 3, 2, 1, 0)]
     return next((form for form in forms if len(form) <= 6), forms[-1]).rjust(6)
+
+
+def short_number(value: float) -> str:
+    """Return about three digits in four cells, such as `.962` or `1.04`; few numbers take more."""
+    if not math.isfinite(value):
+        return "-".rjust(4)
+    if value and not 1e-3 <= abs(value) < 9_999.5:
+        return scientific(value, 0).rjust(4)
+    forms = [f"{value:.{decimals}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for decimals in (3, 2, 1, 0)]
+    return next((form for form in forms if len(form) <= 4), forms[-1]).rjust(4)

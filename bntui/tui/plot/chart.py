@@ -1,32 +1,29 @@
-"""Curves as lines of text, drawn by plotext on a canvas; title, legend and axes are drawn around it here."""
+"""A chart as lines of text: curves on a canvas; title, legend and axes are drawn around it."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from plotext._figure import _figure_class
 from rich.cells import cell_len
 from rich.text import Text
 
-from bntui.tui.plot.axes import SMALLEST, Axis, around, clamp, number, round_ticks, scientific, y_limits
+from bntui.tui.plot.axes import SMALLEST, Axis, around, clamp, round_ticks, scientific, y_limits
+from bntui.tui.plot.canvas import DOTS, Curve, paint
 from bntui.tui.plot.curves import thin, value_at, visible
 from bntui.tui.plot.grid import Grid
+from bntui.tui.plot.legend import Entry, draw_heading, draw_summary
 from bntui.tui.theme import ASCII_GLYPHS, GLYPHS
 
 GREY = "#767676"
 
-DOTS = {"braille": (2, 4), "fhd": (2, 3), "hd": (2, 2)}
-"""Dots a cell, across and down, of plotext's fine markers."""
 MIN_WIDTH, MIN_HEIGHT = 20, 6
 COUNTED = ("step", "layer")
 """Names of x axes that have no fractions."""
 GUTTER = 6
 FARTHEST = 20.0
 """Heights of the chart that a line may lead above it."""
-_CANVAS = re.compile(r"\x1b\[(?:38;5;)?([0-9;]*)m|([^\x1b\n]+)|\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +40,8 @@ class Line:
     """`braille`, `fhd`, `hd` or a single character."""
     label: str = ""
     """Its name in the legend; a line without one is left out there."""
+    short: str = ""
+    """The same where there is less room; the label, if it is empty."""
     faint: bool = False
     """The raw curve behind a smoothed one: drawn first and dimmer."""
     points: bool = False
@@ -105,14 +104,15 @@ def draw(
     order = {id(arm): i for i, arm in enumerate(arms)}
     glyphs = {id(arm): _glyph(arm, i, ascii_only) for i, arm in enumerate(arms)}
     legend = [
-        (glyphs[id(arm)], arm.label, number(value_at(arm.x, arm.y, chart.cursor)), arm.colour if colours else "")
+        Entry(glyphs[id(arm)], arm.label, arm.short or arm.label, value_at(arm.x, arm.y, chart.cursor),
+              arm.colour if colours else "")
         for arm in arms
         if arm.label
-    ]
+    ]  # fmt: skip
     if width < MIN_WIDTH or height < MIN_HEIGHT:
-        _draw_summary(grid, chart.title, legend)
+        draw_summary(grid, chart.title, legend)
         return Drawing(grid.text())
-    _draw_heading(grid, chart.title, legend)
+    top = draw_heading(grid, chart.title, legend)
 
     x_low, x_high = _x_limits(chart)
     curves = [(line, *visible(line.x, line.y, chart.log_y, x_low, x_high)) for line in chart.lines]
@@ -123,7 +123,8 @@ def draw(
         grid.put(height // 2, (width - len(grid.clean(message)[:width])) // 2, message, grey)
         return Drawing(grid.text())
 
-    rows = height - 3 if height > 8 else height - 2
+    ruled = height > 8
+    rows = height - top - (2 if ruled else 1)
     highest = _usual_highest(curves) if chart.robust and not chart.log_y else max(seen)
     y_low, y_high, ticks = y_limits(min(seen), highest, max(2, rows // 3), chart.log_y)
     longest = max((len(label) for _, label in ticks), default=0)
@@ -132,84 +133,44 @@ def draw(
     x_axis, y_axis = Axis(x_low, x_high, width - left, dots[0]), Axis(y_low, y_high, rows, dots[1])
 
     bar, notch, corner, dash = "||+-" if ascii_only else "│┤└─"
-    for r in range(1, rows + 1):
+    for r in range(top, top + rows):
         grid.put(r, left - 1, bar, grey)
     for y, label in ticks:
         if len(label) < left:
-            grid.put(rows - y_axis.cell(y), left - 1 - len(label), label + notch, grey)
-    if rows == height - 3:
-        grid.put(rows + 1, left - 1, corner + dash * x_axis.cells, grey)
-    _draw_x_labels(grid, chart, x_axis, left, grey, ruled=rows == height - 3)
+            grid.put(top + rows - 1 - y_axis.cell(y), left - 1 - len(label), label + notch, grey)
+    if ruled:
+        grid.put(top + rows, left - 1, corner + dash * x_axis.cells, grey)
+    _draw_x_labels(grid, chart, x_axis, left, grey, ruled=ruled)
     marks = [(left + x_axis.cell(x), bar, label, grey) for x, label in chart.verticals if x_low <= x <= x_high]
     if chart.cursor is not None and x_low <= chart.cursor <= x_high:
         marks.append((left + x_axis.cell(chart.cursor), ":" if ascii_only else "┊", "", ""))
     for column, char, _, style in marks:
-        for r in range(1, rows + 1):
+        for r in range(top, top + rows):
             grid.put(r, column, char, style)
 
     drawn = [
-        _Curve(
-            line, [x_axis.share(v) for v in x], [_near(y_axis.share(v)) for v in y], _marker(line, glyph, ascii_only)
-        )
+        # A faint curve as the dots of its extremes: its line would hide the other, and take longest to draw.
+        (line, Curve([x_axis.share(v) for v in x], [_near(y_axis.share(v)) for v in y],
+                     _marker(line, glyph, ascii_only), scattered=line.faint))
         for line, x, y in (
             (c[0], *thin(c[1], c[2], x_axis.cells)) for c in sorted(curves, key=lambda c: not c[0].faint)
         )
         for glyph in (glyphs.get(id(line), "."),)
-    ]
-    styles = [_style(curve.line, colours, light) for curve in drawn]
-    for r, c, char, index in _canvas(drawn, x_axis.cells, rows):
-        grid.put(1 + r, left + c, char, styles[index])
-    for curve, style in zip(drawn, styles, strict=True):
-        if curve.line.faint:
+    ]  # fmt: skip
+    styles = [_style(line, colours, light) for line, _ in drawn]
+    for r, c, char, index in paint([curve for _, curve in drawn], x_axis.cells, rows):
+        grid.put(top + r, left + c, char, styles[index])
+    for (line, curve), style in zip(drawn, styles, strict=True):
+        if line.faint:
             continue
         every = 0 if colours or len(curve.marker) == 1 else 12
-        for i in _spots(curve, x_axis, order[id(curve.line)], every):
-            row, column = rows - y_axis.cell_of_share(curve.y[i]), left + x_axis.cell_of_share(curve.x[i])
-            grid.put(row, column, glyphs[id(curve.line)], style)
+        for i in _spots(curve, x_axis, order[id(line)], every, all_points=line.points):
+            row = top + rows - 1 - y_axis.cell_of_share(curve.y[i])
+            column = left + x_axis.cell_of_share(curve.x[i])
+            grid.put(row, column, glyphs[id(line)], style)
     for column, _, label, style in marks:
-        grid.put(1, column, label, f"bold {style}".strip())
+        grid.put(top, column, label, f"bold {style}".strip())
     return Drawing(grid.text(), left, x_axis)
-
-
-@dataclass(frozen=True, slots=True)
-class _Curve:
-    line: Line
-    x: list[float]
-    y: list[float]
-    """Shares of the axes."""
-    marker: str
-
-
-def _canvas(curves: Sequence[_Curve], columns: int, rows: int) -> list[tuple[int, int, str, int]]:
-    """Return row from the top, column, character and curve of each cell that plotext fills.
-
-    A figure of our own leaves plotext's global one alone. A curve's colour number is its index.
-    """
-    figure = _figure_class()
-    figure._limit_size(False, False)
-    figure.plot_size(columns, rows)
-    figure.theme("clear")
-    figure.frame(False)
-    figure.xticks([])
-    figure.yticks([])
-    figure.xlim(0, 1)
-    figure.ylim(0, 1)
-    for index, curve in enumerate(curves):
-        if curve.x:
-            # A faint curve as the dots of its extremes: its line would hide the other, and take longest to draw.
-            plot = figure.scatter if curve.line.faint else figure.plot
-            plot(curve.x, curve.y, marker=curve.marker, color=index % 256)
-    cells, row, column, index = [], 0, 0, 0
-    for match in _CANVAS.finditer(figure.build()):
-        colour, run = match.groups()
-        if run:
-            cells += [(row, c, char, index) for c, char in enumerate(run, column) if char not in " \u2800"]
-            column += len(run)
-        elif colour is None:
-            row, column = row + 1, 0
-        else:
-            index = int(colour or 0)
-    return cells
 
 
 def _near(share: float) -> float:
@@ -217,10 +178,10 @@ def _near(share: float) -> float:
     return max(-FARTHEST, min(FARTHEST, share)) if math.isfinite(share) else share
 
 
-def _spots(curve: _Curve, axis: Axis, order: int, every: int) -> list[int]:
+def _spots(curve: Curve, axis: Axis, order: int, every: int, *, all_points: bool) -> list[int]:
     """Return the points to mark with the arm's glyph: the last, and all or those `every` so many cells."""
     finite = [i for i, value in enumerate(curve.y) if math.isfinite(value)]
-    if curve.line.points and len(finite) <= axis.cells // 2:
+    if all_points and len(finite) <= axis.cells // 2:
         return finite
     spots, column = finite[-1:], (3 + 5 * order) if every else axis.cells
     for i in finite:
@@ -229,32 +190,6 @@ def _spots(curve: _Curve, axis: Axis, order: int, every: int) -> list[int]:
             spots.append(i)
             column = at + every
     return spots
-
-
-def _draw_heading(grid: Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
-    """Write the title, and at the right the legend, without labels where there is no room for both."""
-    for labelled in (True, False):
-        entries = [(f"{glyph} {label} " if labelled else f"{glyph} ", value, c) for glyph, label, value, c in legend]
-        length = sum(len(name) + len(value) + 2 for name, value, _ in entries)
-        if len(title) + length <= grid.width:
-            break
-    column = max(0, grid.width - length + 2)
-    grid.put(0, 0, title[: max(0, column - 1)] if entries else title, "bold")
-    for name, value, colour in entries:
-        grid.put(0, column, name, colour)
-        grid.put(0, column + len(name), value, f"bold {colour}".strip())
-        column += len(name) + len(value) + 2
-
-
-def _draw_summary(grid: Grid, title: str, legend: Sequence[tuple[str, str, str, str]]) -> None:
-    """Write the title and a row for each arm, or what fits of them in one row."""
-    if grid.height == 1:
-        _draw_heading(grid, title, legend)
-        return
-    grid.put(0, 0, title, "bold")
-    for row, (glyph, label, value, colour) in enumerate(legend, 1):
-        short = len(glyph) + len(label) + len(value) + 2 > grid.width
-        grid.put(row, 0, f"{glyph} {value.strip()}" if short else f"{glyph} {label} {value}", colour)
 
 
 def _draw_x_labels(grid: Grid, chart: Chart, axis: Axis, left: int, grey: str, *, ruled: bool) -> None:

@@ -17,9 +17,9 @@ from bntui.errors import Interrupted
 from bntui.run.control import Control, Stop
 from bntui.run.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
 from bntui.run.history import History
-from bntui.storage.folder import notice_of_interrupted
 from bntui.storage.recorder import Recorder
-from bntui.storage.replay import scheduled
+from bntui.storage.resume import notice_of_interrupted
+from bntui.storage.schedule import scheduled
 from bntui.training import import_run
 
 JOIN_SECONDS = 0.05

@@ -9,9 +9,9 @@ import select
 import time
 
 from textual import constants
-from textual._xterm_parser import XTermParser
-from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
+
+from bntui.tui.terminal.textual_private import OpenDriver, XTermParser
 
 IDLE_SECONDS = 0.1
 """How often the thread looks whether it is to end; the app waits for that."""
@@ -71,7 +71,7 @@ class Keyboard:
         return self.feed(PASTE_END) if self._idle >= PASTE_ROUNDS else []
 
 
-class Driver(LinuxDriver):
+class Driver(OpenDriver):
     """Tells of a lone Escape when Textual's `ESCAPE_DELAY` has passed.
 
     The driver that it comes from looks only every 100 ms whether it has, and a dialog that closes so late feels slow.
@@ -89,10 +89,7 @@ class Driver(LinuxDriver):
         """Read keys no more, nor let anybody else read what was sent to the app."""
         if not self._drained:
             self._drained = True
-            # Textual does so only later: what comes until then would be left in the terminal's input.
-            self.write("\x1b[?1004l")
-            self._disable_bracketed_paste()
-            self._disable_in_band_window_resize()
+            self.stop_reports()
             super().disable_input()
             with contextlib.suppress(OSError, ValueError):
                 drain(self.fileno)

@@ -15,12 +15,16 @@ from bntui.run.history import History
 from bntui.tui.plot.chart import Chart, Drawing, draw
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import AXES, SMOOTHINGS, View
-from bntui.tui.views.picture import Picture
+from bntui.tui.widgets.picture import Picture
 
 Figure: TypeAlias = Callable[[str, History, View, Look], Chart]
 """Makes the chart of a name from the history."""
 Summary: TypeAlias = Callable[[History, Look, int], Text]
 """Writes lines of so many cells about the history."""
+
+
+LEAST_LINES = 3
+"""Of the text below charts, so that they keep their place when it comes."""
 
 
 class ChartView(Picture):
@@ -84,8 +88,12 @@ class ChartsView(Container):
         yield self._text
 
     def show_summary(self, look: Look, width: int) -> None:
-        """Write the text anew."""
-        self._text.show(self._summary(self._history, look, width))
+        """Write the text anew; it has the lines that it needs for all arms."""
+        text = self._summary(self._history, look, width)
+        lines = max(LEAST_LINES, text.plain.count("\n") + 1)
+        if self._text.styles.height is None or self._text.styles.height.value != lines:
+            self._text.styles.height = lines
+        self._text.show(text)
 
 
 class Charts(Container):

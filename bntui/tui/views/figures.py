@@ -6,11 +6,12 @@ import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bntui.run.arms import ARMS
+from bntui.config.interventions import INTERVENTIONS
 from bntui.run.history import History
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look
+from bntui.tui.views.words import initials
 
 TITLES = {
     "train-loss": "train loss, nats",
@@ -22,9 +23,7 @@ SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
 AXES = ("step", "epoch", "seconds")
 
 _LETTERS = {
-    "learning_rate": "l", "bn": "b", "freeze": "f", "pause": "p", "restart": "r", "stop": "q", "batch_size": "n",
-    "dropout": "d", "bn_noise": "o", "bn_eval": "e", "shift": "v", "adapt_bn": "a", "precise_bn": "w",
-    "restart_arm": "r",
+    "pause": "p", "restart": "r", "stop": "q", **{row.name: row.marker for row in INTERVENTIONS.values() if row.marker}
 }  # fmt: skip
 """What marks an intervention on the charts: its key."""
 
@@ -40,7 +39,7 @@ class View:
     cursor: int | None = None
     """Step under the inspect cursor."""
     layer: int = 0
-    """Which layer the views of one layer show, counted on beyond the last."""
+    """Which layer the views of one layer show, counted over all arms, and on beyond the last."""
     unit: int | None = None
     """Which of its units; None for all together, where that can be shown."""
     replay: bool = False
@@ -52,14 +51,16 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
     steps, values = _points(name, history, view.recent)
     axis = StepAxis(history, view.x_axis)
     x = [axis.at(step) for step in steps]
-    lines = []
-    for (arm, label), colour in zip(history.labels.items(), look.colours, strict=True):
-        shown: Sequence[float] = values[arm]
+    lines, short = [], initials(history.arms)
+    for arm in history.arms:
+        glyph, colour = look.of(history.arms)[arm.name]
+        shown = values[arm.name]
         if view.smoothing and name == "train-loss":
             lines.append(Line(x, shown, colour, look.marker, faint=True))
             # All of it, before drawing thins it out: the other way round gives another curve.
             shown = smooth(shown, view.smoothing)
-        lines.append(Line(x, shown, colour, look.marker, label, points=name != "train-loss"))
+        lines.append(Line(x, shown, colour, look.marker, arm.label, short[arm.name], points=name != "train-loss",
+                          glyph=glyph))  # fmt: skip
     x_range = None
     if view.recent and history.recent:
         x_range = (axis.at(history.recent[0][0]), axis.at(history.recent[-1][0]))
@@ -79,17 +80,19 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
 
 
 def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], dict[str, Sequence[float]]]:
-    if name == "train-loss":
-        if recent:
-            columns = list(zip(*history.recent, strict=True)) or [(), (), ()]
-            return columns[0], {"bn": columns[1], "plain": columns[2]}
-        points = history.steps.points()
-        return points["step"], {arm: points[f"{arm}_loss"] for arm in ARMS}
-    split, metric = name.split("-")
-    rows = history.epochs
-    return [row.step for row in rows], {
-        arm: [getattr(getattr(getattr(row, split), arm), metric) for row in rows] for arm in ARMS
-    }
+    """Return the steps of a chart's points, and the values there by arm."""
+    names = [arm.name for arm in history.arms]
+    if name != "train-loss":
+        split, metric = name.split("-")
+        rows = history.epochs
+        return [row.step for row in rows], {
+            arm: [getattr(getattr(row, split)[arm], metric) for row in rows] for arm in names
+        }
+    if recent:
+        losses = [values for _, values in history.recent]
+        return [step for step, _ in history.recent], {arm: [row[i] for row in losses] for i, arm in enumerate(names)}
+    steps, means = history.steps.points()
+    return steps, dict(means)
 
 
 class StepAxis:

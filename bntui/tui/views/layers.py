@@ -1,20 +1,20 @@
-"""The BN layers: a panel of all channels as bars, and a table of one layer with every number."""
+"""The normalization layers of all arms: a panel of all channels as bars, and a table of one layer with every number."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from bntui.run.arms import normalized_arm
-from bntui.run.events import BatchNormRead, LayerStatistics
+from bntui.run.events import LayerStatistics, NormalizationRead
 from bntui.run.history import History
 from bntui.tui.theme import Look
-from bntui.tui.views.words import norm_word
+from bntui.tui.views.words import layer_word, norm_word
 
 _ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
 
@@ -35,30 +35,62 @@ def sparkline(values: Sequence[float], width: int, low: float, high: float, asci
     return "".join(drawn)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a layer is: of which arm, and which of its layers, counted from 0."""
+
+    arm: str
+    index: int
+    count: int
+    """How many layers of its kind the arm has."""
+
+
+def places(history: History) -> list[Place]:
+    """Return where the normalization layers are, arm by arm: the order in which they are counted."""
+    layers = history.started.layers if history.started is not None else {}
+    return [Place(arm, i, len(of)) for arm, of in layers.items() for i in range(len(of))]
+
+
+def place_word(history: History, place: Place) -> str:
+    """Return which layer is at a place, such as `BN layer 1 of 2`."""
+    return f"{layer_word(history, place.arm)} layer {place.index + 1} of {place.count}"
+
+
 def layer_panel(history: History, number: int, look: Look, width: int, height: int) -> Text:
-    """Draw the chosen BN layer and as many after it as fit: statistics, γ and β, and how far they moved of late."""
-    reading = history.batch_norm_now
-    if reading is None:
+    """Draw the chosen layer and as many after it as fit: statistics, γ and β, and how far they moved of late."""
+    reading, there = history.normalization_now, places(history)
+    if reading is None or not there:
         return Text(_awaited(history), style="dim")
     text = Text(no_wrap=True, overflow="crop")
-    count = len(reading.layers)
-    for offset in range(max(1, min(count, (height + 1) // 9))):
-        _append_layer(text, history, reading, (number + offset) % count, look, width)
+    for offset in range(max(1, min(len(there), (height + 1) // 9))):
+        _append_layer(text, history, reading, there[(number + offset) % len(there)], look, width)
         text.append("\n")
     return text
 
 
+def _title_style(history: History, place: Place, look: Look) -> str:
+    """Return the style of a layer's name: in the colour of the arm, where there is more than one to choose from."""
+    several = history.started is not None and len(history.started.layers) > 1
+    return f"bold {look.of(history.arms)[place.arm][1]}".strip() if several else "bold"
+
+
 def _awaited(history: History) -> str:
-    if history.started is not None and not normalized_arm(history.started.config):
-        return "neither arm has a normalization"
+    if history.started is not None and not any(arm.normalized for arm in history.arms):
+        return "no arm has a normalization"
     return f"{norm_word(history)} layers appear after the first steps"
 
 
-def _append_layer(text: Text, history: History, reading: BatchNormRead, index: int, look: Look, width: int) -> None:
-    layer = reading.layers[index]
+def _at(reading: NormalizationRead, place: Place) -> LayerStatistics:
+    return reading.arms[place.arm][place.index]
+
+
+def _append_layer(
+    text: Text, history: History, reading: NormalizationRead, place: Place, look: Look, width: int
+) -> None:
+    layer, colour = _at(reading, place), look.of(history.arms)[place.arm][1]
     ascii_only = look.ascii_only
-    title = f"{norm_word(history)} layer {index + 1} of {len(reading.layers)}, {len(layer.weight)} channels"
-    text.append(title.ljust(width - 4)[: width - 4] + "[ ]\n", style="bold")
+    title = f"{place_word(history, place)}, {len(layer.weight)} channels"
+    text.append(title.ljust(width - 4)[: width - 4] + "[ ]\n", style=_title_style(history, place, look))
     cells = max(4, min(len(layer.weight), width - 34))
     rows: list[tuple[str, str, Sequence[float], Sequence[float]]] = [
         ("mean", "running", layer.running_mean, layer.batch_mean),
@@ -77,12 +109,12 @@ def _append_layer(text: Text, history: History, reading: BatchNormRead, index: i
         known = [*own, *(v for v in other if math.isfinite(v))]
         text.append(f"{name if name != before else '':<9}", style="bold")
         before = name
-        text.append(sparkline(values, cells, min(known), max(known), ascii_only).ljust(cells), style=look.colours[0])
+        text.append(sparkline(values, cells, min(known), max(known), ascii_only).ljust(cells), style=colour)
         text.append(f" {_short(min(own))} {_short(max(own))}")
         text.append(f" {which}\n", style="dim")
-    earlier = [r for r in history.batch_norm[-2:] if r.step < reading.step]
+    earlier = [r for r in history.normalization[-2:] if r.step < reading.step]
     if earlier and math.isfinite(sum(layer.running_mean)):
-        old = earlier[-1].layers[index]
+        old = _at(earlier[-1], place)
         moved = [
             _distance(layer.running_mean, old.running_mean),
             _distance(layer.running_var, old.running_var),
@@ -103,7 +135,7 @@ def _distance(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 class ChannelTable(ScrollView):
-    """Every channel of a BN layer, a row each; only the rows on the screen are made."""
+    """Every channel of a layer, a row each; only the rows on the screen are made."""
 
     COLUMNS = ("channel", "running mean", "batch mean", "running var", "batch var", "weight", "bias", "Δ mean", "Δ var")
 
@@ -112,22 +144,23 @@ class ChannelTable(ScrollView):
         self._look = Look()
         self._layer: LayerStatistics | None = None
         self._before: LayerStatistics | None = None
-        self._title = ""
+        self._title, self._title_style = "", "bold"
 
     def show(self, history: History, number: int, look: Look) -> None:
         """Show the newest reading of a layer; Δ is against the last epoch before it."""
         self._look = look
-        reading = history.batch_norm_now
-        if reading is None:
+        reading, there = history.normalization_now, places(history)
+        if reading is None or not there:
             self._title = _awaited(history)
             self.refresh()
             return
-        index = number % len(reading.layers)
-        self._layer = reading.layers[index]
-        earlier = [r for r in history.batch_norm[-2:] if r.step < reading.step]
-        self._before = earlier[-1].layers[index] if earlier else None
-        place = f"{norm_word(history)} layer {index + 1} of {len(reading.layers)}, {len(self._layer.weight)} channels"
-        self._title = f"{place}, after step {reading.step:,}   [ and ] choose the layer; variances unbiased"
+        place = there[number % len(there)]
+        self._layer = _at(reading, place)
+        earlier = [r for r in history.normalization[-2:] if r.step < reading.step]
+        self._before = _at(earlier[-1], place) if earlier else None
+        title = f"{place_word(history, place)}, {len(self._layer.weight)} channels, after step {reading.step:,}"
+        self._title = f"{title}   [ and ] choose the layer; variances unbiased"
+        self._title_style = _title_style(history, place, look)
         self.virtual_size = Size(sum(self._widths()), len(self._layer.weight) + 2)
         self.refresh()
 
@@ -138,7 +171,7 @@ class ChannelTable(ScrollView):
         """Draw one line of the visible part."""
         x, top = self.scroll_offset
         if y == 0:
-            text = Text().append(self._title, style="bold")
+            text = Text().append(self._title, style=self._title_style)
         elif y == 1:
             names = zip(self.COLUMNS, self._widths(), strict=True)
             text = Text().append("".join(name.rjust(width) for name, width in names), style="dim")

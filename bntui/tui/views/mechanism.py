@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
-from bntui.run.arms import ARMS
 from bntui.run.events import Gap, Probed, Probes
 from bntui.run.history import History
 from bntui.tui.plot.axes import number
 from bntui.tui.plot.chart import Chart, Line
-from bntui.tui.theme import ASCII_GLYPHS, GLYPHS, Look
+from bntui.tui.theme import Look
 from bntui.tui.views.figures import StepAxis, View
-from bntui.tui.views.flows import awaited, merged
+from bntui.tui.views.flows import awaited, label_cells, merged
+from bntui.tui.views.words import initials
 
 MECHANISM_TITLES = {
     "covariate-shift": "covariate shift |G − G'|, layer {}",
@@ -32,21 +32,30 @@ def mechanism_figure(name: str, history: History, view: View, look: Look) -> Cha
     x = [axis.at(read.step) for read in reads]
     title = MECHANISM_TITLES[name]
     if name == "gap":
-        lines = _gap_lines(reads, x, look)
+        having = [arm for arm in history.labels if any(read.arms[arm].gap for read in reads)]
+        lines = _gap_lines(reads, x, look, having[0], look.of(history.arms)[having[0]][1]) if having else []
+        title = f"{title}: {history.labels[having[0]]}" if len(having) > 1 else title
     else:
         # The first layer has none below it that could shift anything.
-        layer = 1 + view.layer % max(1, len(reads[-1].bn.covariate_shift) - 1) if reads else 1
+        layer = 1 + view.layer % max(1, shifted(history))
         title = title.format(layer + 1)
-        lines = []
-        for arm, colour, glyph in zip(ARMS, look.colours, look.glyphs, strict=True):
-            curves = [[of(getattr(read, arm), layer) for read in reads] for of in _CURVES[name]]
+        lines, short = [], initials(history.arms)
+        for arm, (glyph, colour) in look.of(history.arms).items():
+            curves = [[of(read.arms[arm], layer) for read in reads] for of in _CURVES[name]]
             for i, y in enumerate(curves):
-                label = history.labels[arm] if i == len(curves) - 1 else ""
-                lines.append(Line(x, y, colour, look.marker, label, glyph=glyph))
+                named = (history.labels[arm], short[arm]) if i == len(curves) - 1 else ("", "")
+                lines.append(Line(x, y, colour, look.marker, *named, glyph=glyph))
     cursor = None if view.cursor is None else axis.at(view.cursor)
     log_y = name in ("covariate-shift", "smoothness") or view.log_y
     empty = "no arm has batch norm" if name == "gap" and reads else awaited(history, view.replay)
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=empty)
+
+
+def shifted(history: History) -> int:
+    """Return how many layers there are of which a covariate shift can be read, as far as is known."""
+    if not history.probes_recent:
+        return 0
+    return max((len(of.covariate_shift) for of in history.probes_recent[-1].arms.values()), default=1) - 1
 
 
 def _reads(history: History) -> list[Probed]:
@@ -69,16 +78,11 @@ _CURVES: dict[str, tuple[Callable[[Probes, int], float], ...]] = {
 }
 
 
-def _gap_lines(reads: Sequence[Probed], x: Sequence[float], look: Look) -> list[Line]:
-    """Return a line for each kind of statistics, of the first arm that has any."""
-    found = next((arm for arm in ARMS for read in reads if getattr(read, arm).gap), None)
-    if found is None:
-        return []
-    colour = look.colours[ARMS.index(found)]
-    glyphs = ASCII_GLYPHS if look.ascii_only else GLYPHS
+def _gap_lines(reads: Sequence[Probed], x: Sequence[float], look: Look, arm: str, colour: str) -> list[Line]:
+    """Return a line of an arm for each kind of statistics."""
     lines = []
-    for glyph, (kind, label) in zip(glyphs, STATISTICS.items(), strict=False):
-        gaps: list[Gap | None] = [getattr(read, found).gap for read in reads]
+    for glyph, (kind, label) in zip(look.glyphs, STATISTICS.items(), strict=False):
+        gaps: list[Gap | None] = [read.arms[arm].gap for read in reads]
         y = [math.nan if gap is None else getattr(gap, kind).loss for gap in gaps]
         lines.append(Line(x, y, colour, look.marker, label, points=True, glyph=glyph))
     return lines
@@ -90,19 +94,20 @@ def mechanism_summary(history: History, look: Look, width: int) -> Text:
     reads = _reads(history)
     if not reads:
         return text
-    last = reads[-1]
-    for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
-        probes: Probes = getattr(last, arm)
-        text.append(f"{glyph} {history.labels[arm]:<13}", style=colour)
-        if probes.covariate_shift and width >= 100:
+    last, wide, cells = reads[-1], width >= 100, label_cells(history)
+    for arm, (glyph, colour) in look.of(history.arms).items():
+        probes = last.arms[arm]
+        told = []
+        if probes.covariate_shift and wide:
             cosines = " ".join(f"{shift.cosine:.2f}" for shift in probes.covariate_shift)
-            text.append(f" cosine of G and G' by layer: {cosines} ")
-        if probes.landscape is not None and width >= 100:
-            text.append(f" gradient changes by {number(probes.landscape.gradient_change)} ")
+            told.append(f" cosine of G and G' by layer: {cosines} ")
+        if probes.landscape is not None and wide:
+            told.append(f" gradient changes by {number(probes.landscape.gradient_change)} ")
         if probes.gap is not None:
             kinds = "  ".join(f"{label} {getattr(probes.gap, kind).accuracy:.3f}" for kind, label in STATISTICS.items())
-            text.append(f" accuracy by {kinds}")
-        text.append("\n")
+            told.append(f" accuracy by {kinds}")
+        if told or len(history.arms) <= 2:
+            text.append(f"{glyph} {history.labels[arm]:<{cells}}", style=colour).append("".join(told)).append("\n")
     costs = ", ".join(f"{name} {value:.1f} ms" for name, value in last.milliseconds.items())
     text.append(f"the last reading took: {costs}", style="dim")
     return text

@@ -1,20 +1,18 @@
-"""The text around the charts: what runs and how far it is, which arm is ahead, and which keys there are."""
+"""The lines above and below the views: what runs and how far it is, how it is set, and which arm is ahead."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.text import Text
-from textual import events
 
-from bntui.config.interventions import NUMERIC_ACTIONS, initial
-from bntui.run.arms import ARMS, norm_names
+from bntui.config.interventions import SETTINGS, Intervention, initial
+from bntui.run.arms import first_normalized
 from bntui.run.history import History
-from bntui.tui.keys import Key, spell
+from bntui.tui.plot.axes import short_number
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
-from bntui.tui.views.picture import Picture
-from bntui.tui.views.words import norm_word, told
+from bntui.tui.views.words import initials, norm_word, setting_word, short_labels, value_word
 
 
 def duration(seconds: float) -> str:
@@ -72,35 +70,16 @@ def _device(environment: dict[str, object]) -> str:
 
 
 def state(history: History, look: Look, waiting: str, width: int, usage: Usage | None = None) -> Text:
-    """One line: whether it runs, the switches, both arms' validation accuracy, who is ahead; shorter if narrow."""
-    settings = history.settings
-    wide = width >= 105
-    text = Text(" ", no_wrap=True, overflow="crop")
+    """One line: whether it runs, the settings, each arm's validation accuracy, who is ahead; shorter if narrow.
+
+    The accuracies are what is cut last.
+    """
     said = waiting or history.status
-    text.append(f"{said:<10} " + " " * (len(said) > 10), style="bold" if said != "running" else "")
-    if history.started is not None:
-        text.append(f"lr {history.lr:<7.4g} " if wide else f"lr {history.lr:.4g} " if width >= 50 else "")
-        text.append(f"{norm_word(history)} {'on ' if settings['bn'] else 'off'} " + " " * wide)
-        frozen = bool(settings["freeze"])
-        norms = " ".join(norm_names(history.started.config).values())
-        statistics = "frozen" if frozen else "live  " if wide else "live"
-        if "batch" in norms:
-            text.append(f"statistics {statistics}  " if width >= 60 else "frozen " if frozen else "")
-        changed = " ".join(_unusual(history))
-        text.append(f"{changed}  " if changed else "", style="bold")
-    if history.epochs:
-        last = history.epochs[-1].validation
-        points = 100 * (last.bn.accuracy - last.plain.accuracy)
-        labels = history.labels
-        names = list(labels.values())
-        if names == ["With BN", "Without BN"]:
-            names = ["With BN", "Without"] if width >= 70 else ["BN", "w/o"]
-        for label, metrics, colour in zip(names, (last.bn, last.plain), look.colours, strict=True):
-            text.append(f"{label} ", style=colour)
-            text.append(f"{metrics.accuracy:.4f}  " if wide else f"{metrics.accuracy:.4f} ", style="bold")
-        lead = f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
-        if wide and len(text) + len(lead) <= width:
-            text.append(lead)
+    status = Text(f" {said:<10} " + " " * (len(said) > 10), no_wrap=True, overflow="crop")
+    status.stylize("bold" if said != "running" else "")
+    settings = [_settings(history, detail) for detail in range(_detail(width), -1, -1)]
+    lines = (status + left + right for left, right in _forms(settings, _scores(history, look, width)))
+    text = next((line for line in lines if len(line) <= width), None) or status + _scores(history, look, width)[-1]
     used = "" if usage is None else _usage(usage)
     if used and len(text) + len(used) + 2 <= width:
         text.append(" " * (width - len(text) - len(used) - 1))
@@ -108,19 +87,106 @@ def state(history: History, look: Look, waiting: str, width: int, usage: Usage |
     return text
 
 
-_UNUSUAL = {"batch_size": "batch", "dropout": "dropout", "bn_noise": "noise", "bn_eval": "eval by", "shift": "shift"}
+def _detail(width: int) -> int:
+    """Return how much is told of the settings in so many cells: from 0, nothing, to 4."""
+    return next((detail for detail, least in ((4, 105), (3, 60), (2, 50)) if width >= least), 1)
+
+
+def _settings(history: History, detail: int) -> Text:
+    """Write the settings that are always shown, as far as they act on any arm, and those that are not as usual."""
+    text = Text()
+    if history.started is None or not detail:
+        return text
+    first = True
+    for row in SETTINGS.values():
+        value = history.settings[row.name]
+        if row.state_word or not _acts(row, history):
+            continue
+        if isinstance(value, bool):
+            word, state = setting_word(history, row.name), value_word(row.name, value)
+            if detail >= 3 or first:
+                text.append(f"{word} {state:<{max(map(len, row.states))}} " + " " * (detail == 4))
+            elif value != row.default:
+                text.append(f"{state} ")
+            first = False
+        elif detail >= 2:
+            text.append(f"{row.key_name} {value_word(row.name, value):<{7 if detail == 4 else 0}} ")
+    changed = " ".join(_unusual(history))
+    return text.append(f"{changed}  " if changed else "", style="bold")
+
+
+def _acts(row: Intervention, history: History) -> bool:
+    """Return whether any arm has what an intervention acts on."""
+    norms = [arm.norm for arm in history.arms if arm.normalized]
+    return {"norms": bool(norms), "batch_norms": any(norm.startswith("batch") for norm in norms)}.get(row.acts_on, True)
+
+
+def _forms(settings: Sequence[Text], scores: Sequence[Text]) -> Iterator[tuple[Text, Text]]:
+    """Yield settings and accuracies in all lengths, those that tell most first."""
+    long, short = scores[:3], scores[3:]
+    yield from ((settings[0], score) for score in long)
+    # Where it is told of the arms as briefly as that, the settings give way.
+    yield from ((setting, score) for score in short for setting in settings)
+
+
+def _scores(history: History, look: Look, width: int) -> list[Text]:
+    """Write each arm's validation accuracy, and which one is ahead, in all lengths there are, the longest first."""
+    if not history.epochs:
+        return [Text()] * 4
+    last = history.epochs[-1].validation
+    labels, short = short_labels(history.arms), initials(history.arms)
+    gap = "  " if width >= 105 else " "
+
+    def each(form: str, names: Mapping[str, str], number: Callable[[float], str] = "{:.4f}".format) -> Text:
+        text = Text()
+        for arm, (glyph, colour) in look.of(history.arms).items():
+            text.append(form.format(glyph=glyph, name=names[arm]), style=colour)
+            text.append(f"{number(last[arm].accuracy)}{gap}", style="bold")
+        return text
+
+    def alone(text: Text) -> Text:
+        text.rstrip()
+        return text
+
+    if len(last) == 2:
+        lead, form = _lead_of_two(history), "{name} "
+        return [
+            each(form, labels).append(lead), each(form, short).append(lead), alone(each(form, labels)),
+            alone(each(form, short)), alone(each(form, short, short_number)),
+        ]  # fmt: skip
+    leader, other = sorted(last, key=lambda arm: -last[arm].accuracy)[:2]
+    points = 100 * (last[leader].accuracy - last[other].accuracy)
+    lead, brief = f"{short[leader]} ahead by {points:.1f} points", f"{short[leader]} +{points:.1f}"
+    # Which glyph is whose is told here alone where the charts have no room for it.
+    form = "{glyph} {name} "
+    long = [each(form, labels).append(lead), each(form, short).append(lead), each(form, short).append(brief)]
+    gap = " "
+    best = Text().append(f"{look.of(history.arms)[leader][0]} {short[leader]} ", look.of(history.arms)[leader][1])
+    best.append(f"{last[leader].accuracy:.4f}", style="bold").append(f" ahead by {points:.1f}")
+    return [
+        *long, each(form, short, short_number).append(brief), each("{glyph} ", short, short_number).append(brief),
+        alone(each("{glyph}", short, short_number)), best,
+    ]  # fmt: skip
+
+
+def _lead_of_two(history: History) -> str:
+    """Say how far the arm whose normalization can be switched is ahead, or behind."""
+    last, first = history.epochs[-1].validation, first_normalized(history.arms) or history.arms[0]
+    other = next(arm for arm in history.arms if arm is not first)
+    points = 100 * (last[first.name].accuracy - last[other.name].accuracy)
+    return f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
 
 
 def _unusual(history: History) -> list[str]:
     """Say which settings, beside those that are always shown, are not at their defaults or were changed."""
-    started, plain = history.started, initial({})
-    before = initial(started.config) if started else plain
+    before = initial(history.started.config if history.started else {})
     parts = []
-    for name, word in _UNUSUAL.items():
-        now = history.settings[name]
-        if now != before[name] or (now != plain[name] and name != "batch_size"):
-            parts.append(f"{word} {now:g}" if isinstance(now, float) else f"{word} {now}")
-    return [*parts, "AdaBN"] if history.settings["adapt_bn"] else parts
+    for row in SETTINGS.values():
+        now = history.settings[row.name]
+        if row.state_word and (now != before[row.name] or now != row.default):
+            value = "" if now is True else f" {value_word(row.name, now)}"
+            parts.append(f"{row.state_word}{value}")
+    return parts
 
 
 def _usage(usage: Usage) -> str:
@@ -133,83 +199,16 @@ def _usage(usage: Usage) -> str:
     return "  ".join(parts)
 
 
-def one_line(history: History) -> str:
-    """All there is room for on a tiny terminal."""
-    if not history.epochs:
-        return f"{history.status} step {history.step:,}"
-    last = history.epochs[-1].validation
-    return f"{history.status} {history.step:,} bn {last.bn.accuracy:.4f} plain {last.plain.accuracy:.4f}"
-
-
-def summary(history: History, look: Look, width: int) -> Text:
-    """Both arms' accuracy, which is ahead, and how much earlier it was where the other one got to."""
-    if not history.epochs or width < 44:
-        return Text("")
-    last = history.epochs[-1]
-    text = Text().append(f"{'accuracy, epoch ' + str(last.epoch):<19}{'train':>8}{'validation':>12}  best\n", "dim")
-    for arm, glyph, colour in zip(ARMS, look.glyphs, look.colours, strict=True):
-        best = history.best.get(arm)
-        text.append(f"{glyph} {history.labels[arm]:<17}", style=colour)
-        numbers = f"{getattr(last.train, arm).accuracy:>8.4f}{getattr(last.validation, arm).accuracy:>12.4f}"
-        text.append(numbers, style="bold")
-        text.append(f"  {best.validation_accuracy:.4f} at epoch {best.epoch}\n" if best else "\n")
-    text.append(_lead(history))
-    return text
-
-
-def _lead(history: History) -> str:
-    """Say how much earlier the arm that leads was as good as the other one ever got, if it was."""
-    best = history.best
-    if len(best) < 2 or best["bn"].validation_accuracy == best["plain"].validation_accuracy:
-        return ""
-    leader, other = sorted(ARMS, key=lambda arm: -best[arm].validation_accuracy)
-    goal = best[other]
-    for row in history.epochs:
-        if row.epoch < goal.epoch and getattr(row.validation, leader).accuracy >= goal.validation_accuracy:
-            return (
-                f"reached {goal.validation_accuracy:.4f}: {history.labels[leader]} at epoch {row.epoch}, "
-                f"{history.labels[other]} at epoch {goal.epoch}"
-            )
-    return ""
-
-
-def latest(history: History, look: Look, height: int) -> Text:
-    """Write the newest interventions that change the numbers, and alerts, as many as there are lines."""
-    rows = [(i.step, told(history, i)) for i in history.interventions[-100:] if i.action in NUMERIC_ACTIONS]
-    rows += [(alert.step, alert.message) for alert in history.alerts[-height:]]
-    text = Text(no_wrap=True, overflow="crop")
-    for step, what in sorted(rows, key=lambda row: row[0])[-height:]:
-        text.append(f"step {step:>9,}  ", style="dim").append(f"{look.text(what)}\n")
-    return text
-
-
-class Hints(Picture):
-    """The line of keys, as many as fit; a click does what the key does."""
-
-    def __init__(self) -> None:
-        super().__init__(id="hints")
-        self._places: list[tuple[int, int, str]] = []
-
-    def show_keys(self, table: Sequence[Key], allowed: Callable[[Key], bool], look: Look, width: int) -> None:
-        """Show the keys of a table; help and quit come last and always."""
-        shown = [key for key in table if key.hint and key.keys and allowed(key)]
-        words = {key.name: f" {spell(key, look.ascii_only).split()[0]} {look.text(key.word)} " for key in shown}
-        room = width - sum(len(words.get(name, "")) for name in ("help", "quit"))
-        text = Text(no_wrap=True, overflow="crop")
-        self._places = []
-        for key in shown:
-            if key.name not in ("help", "quit"):
-                room -= len(words[key.name])
-                if room < 0:
-                    continue
-            start = len(text)
-            label, _, word = words[key.name][1:].partition(" ")
-            text.append(" ").append(label, style="bold").append(f" {word}", style="dim")
-            self._places.append((start, len(text), key.action))
-        self.show(text)
-
-    async def on_click(self, event: events.Click) -> None:
-        """Do what the key under the pointer does."""
-        for start, end, action in self._places:
-            if start <= event.x < end:
-                await self.app.run_action(action)
+def tiny(history: History, width: int, height: int) -> list[str]:
+    """All there is room for on a tiny terminal: one line, or if that is narrow a few."""
+    parts = [f"{history.status} {'' if history.epochs else 'step '}{history.step:,}"]
+    if history.epochs:
+        last, short = history.epochs[-1].validation, initials(history.arms)
+        parts += [f"{short[arm]} {last[arm].accuracy:.4f}" for arm in last]
+    lines = parts[:1]
+    for part in parts[1:]:
+        if len(lines[-1]) + 1 + len(part) <= width or len(lines) >= height:
+            lines[-1] += f" {part}"
+        else:
+            lines.append(part)
+    return lines

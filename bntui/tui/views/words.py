@@ -1,42 +1,65 @@
-"""What was changed, in words: the same in the log, in the panel and in what the app says."""
+"""What things are called: the arms in short, and what was changed, the same in the log, the panel and the app."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
-from bntui.run.arms import norm_names, normalized_arm
+from bntui.config.interventions import INTERVENTIONS
+from bntui.run.arms import Arm, first_normalized
 from bntui.run.events import Intervened
 from bntui.run.history import History
 
-SETTING_WORDS = {
-    "learning_rate": "learning rate", "batch_size": "batch size", "dropout": "dropout", "bn_noise": "noise",
-    "bn_eval": "evaluated by", "shift": "shift", "adapt_bn": "AdaBN",
+_INITIALS = {
+    "batch": "BN", "layer": "LN", "group": "GN", "instance": "IN", "batch-renorm": "BRN", "none": "none",
 }  # fmt: skip
-"""What the settings are called that do not depend on the run."""
+_PAIR = {"With BN": ("With BN", "BN"), "Without BN": ("Without", "w/o")}
+"""Shorter labels of the two arms of the tutorial, which are called after what they have and lack."""
+_DONE = {"pause": "paused", "resume": "resumed", "step": "a single step", "stop": "stopped"}
 
-_DONE = {
-    "precise_bn": "precise BN", "pause": "paused", "resume": "resumed", "step": "a single step",
-    "stop": "stopped",
-}  # fmt: skip
+
+def initials(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return an abbreviation for each arm by its name, such as `GN8`; arms of one kind are numbered."""
+    short = {}
+    for arm in arms:
+        kind, _, groups = arm.norm.partition(":")
+        short[arm.name] = _PAIR[arm.label][1] if arm.label in _PAIR else _INITIALS.get(kind, kind) + groups
+    often, seen = Counter(short.values()), Counter[str]()
+    for name, word in short.items():
+        if often[word] > 1:
+            seen[word] += 1
+            short[name] = f"{word}-{seen[word]}"
+    return short
+
+
+def short_labels(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return each arm's label by its name, without what goes without saying."""
+    return {arm.name: _PAIR.get(arm.label, (arm.label,))[0] for arm in arms}
 
 
 def norm_word(history: History) -> str:
     """Return a short word for the normalization that can be switched."""
-    config = history.started.config if history.started else {}
-    name = norm_names(config).get(normalized_arm(config), "norm")
-    return "BN" if name == "batch norm" else name.capitalize()
+    arm = first_normalized(history.arms)
+    return "Norm" if arm is None else arm.short
+
+
+def layer_word(history: History, name: str) -> str:
+    """Return what the layers of a normalized arm are called: by their kind, or after the arm where two have it."""
+    arm = next(arm for arm in history.arms if arm.name == name)
+    alone = [other.short for other in history.arms].count(arm.short) == 1
+    return arm.short if alone else arm.label
 
 
 def setting_word(history: History, setting: str) -> str:
-    """Return what a setting is called."""
-    return {"bn": norm_word(history), "freeze": "statistics"}.get(setting) or SETTING_WORDS[setting]
+    """Return what an intervention is called."""
+    return INTERVENTIONS[setting].word.format(norm=norm_word(history))
 
 
 def value_word(setting: str, value: object) -> str:
-    """Return a setting's value as a person would write it."""
+    """Return a value as a person would write it."""
     if isinstance(value, bool):
-        off, on = ("live", "frozen") if setting == "freeze" else ("off", "on")
-        return on if value else off
+        return (INTERVENTIONS[setting].states if setting in INTERVENTIONS else ("off", "on"))[value]
     return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
@@ -47,10 +70,9 @@ def told(history: History, event: Intervened) -> str:
         return _DONE[action]
     if action == "restart":
         return f"restarted, after {before:,} steps" if isinstance(before, int) else "restarted"
-    if action == "restart_arm":
-        return f"restarted {history.labels.get(str(after), after)}"
     if action == "export":
         return "results written" if after is None else f"results written to {after}"
-    known = action in SETTING_WORDS or action in ("bn", "freeze")
-    name = setting_word(history, action) if known else action.replace("_", " ")
+    if action in INTERVENTIONS and INTERVENTIONS[action].done:
+        return INTERVENTIONS[action].done.format(arm=history.labels.get(str(after), after))
+    name = setting_word(history, action) if action in INTERVENTIONS else action.replace("_", " ")
     return f"{name} {value_word(action, before)} → {value_word(action, after)}"

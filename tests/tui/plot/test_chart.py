@@ -12,7 +12,7 @@ from bntui.tui.plot.chart import Chart, Line, draw
 from bntui.tui.plot.curves import smooth, thin
 from bntui.tui.theme import Look
 
-BLUE, ORANGE = Look().colours
+BLUE, ORANGE = Look().colours[:2]
 
 STEPS = list(range(1, 161))
 BN = [2.3 * math.exp(-i / 20) + 0.1234 for i in range(160)]

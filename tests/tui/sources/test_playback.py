@@ -96,7 +96,7 @@ def test_a_damaged_line_of_the_journal_is_told_of(tmp_path: Path, which: str) ->
     playback.poll()
     assert playback.problem == (NO_BEGINNING if which == "first" else MISFIT)
     (folder / "journal.jsonl").unlink()
-    with pytest.raises(UsageError, match=r"no journal.jsonl; its results.json can still be replayed: name .*results"):
+    with pytest.raises(UsageError, match=r"no journal.jsonl; its results.json can still be opened: name .*results"):
         Playback(str(folder))
 
 
@@ -107,7 +107,7 @@ def test_a_pipe_in_the_place_of_a_journal_or_of_results_is_not_waited_for(tmp_pa
     for path in (tmp_path, tmp_path / "results.json"):
         code = f"from bntui.tui.sources.playback import Playback; Playback({str(path)!r})"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-        assert done.stderr.splitlines()[-1].startswith("bntui.errors.UsageError: replay ")
+        assert done.stderr.splitlines()[-1].startswith("bntui.errors.UsageError: open ")
 
 
 def test_a_growing_journal_is_followed_line_by_line(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_growing_journal_is_followed_line_by_line(tmp_path: Path) -> None:
 def test_what_is_no_results_file_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     file = tmp_path / "results.json"
     file.write_text(content)
-    with pytest.raises(UsageError, match="replay"):
+    with pytest.raises(UsageError, match="open"):
         Playback(str(file))
 
 

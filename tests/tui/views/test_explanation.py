@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from bntui.training import session
 from bntui.training.fused.engine import Trainer
 from bntui.tui.theme import THEMES, Look
 from bntui.tui.views.explanation import Explanation, explain_page
+from scripted_app import started
 
 EPS = 1e-5
 CPU = torch.device("cpu")
@@ -44,15 +46,16 @@ def reading(seed: int = 0, x_scale: float = 1.0, dy_scale: float = 1e-3, by_batc
     x = random.normal(random.normal(), 1, 4 + 7 * seed) * x_scale
     weight, bias, mean = random.normal(size=3)
     return e.Explained(
-        1234, "bn2", 5, 0.1, EPS, by_batch, weight, bias, mean * x_scale, (random.random() + 0.1) * x_scale**2,
+        1234, "batch", "norm2", 5, 0.1, EPS, by_batch, weight, bias, mean * x_scale,
+        (random.random() + 0.1) * x_scale**2,
         tuple(x.tolist()), tuple((random.normal(size=len(x)) * dy_scale).tolist()), True)  # fmt: skip
 
 
-def history(*events: e.Event, **config: Any) -> History:
+def history(*events: e.Event, norms: Sequence[str] = ("batch", "none"), **config: Any) -> History:
     made = History()
-    base = {"lr": 0.01, "batch_size": 32}
-    layers = {"bn1": 16, "bn2": 32}
-    made.apply(e.Started("2026-01-01T00:00:00+00:00", {**base, **config}, {}, {}, layers, 50, 200))
+    begun = started(norms, **config)
+    layers = {arm: {"norm1": 16, "norm2": 32} for arm in begun.layers}
+    made.apply(dataclasses.replace(begun, layers=layers))
     for event in events:
         made.apply(event)
     return made
@@ -261,13 +264,28 @@ def test_the_heading_tells_where_and_how_to_choose() -> None:
 
 
 def test_the_numbers_have_the_colour_of_their_arm() -> None:
-    for config, arm in (({}, 0), ({"norm": "none", "versus": "batch"}, 1)):
+    for norms, arm in ((("batch", "none"), 0), (("none", "batch"), 1)):
         look = Look()
-        page = explain_page(history(reading(), **config), look, 80)
+        page = explain_page(history(reading(), norms=norms), look, 80)
         for index in (6, page.height - 1):
             used = {str(span.style) for span in page.line(index).spans}
             assert any(look.colours[arm] in style for style in used)
             assert not any(look.colours[1 - arm] in style for style in used)
+
+
+def test_of_several_arms_with_batch_norm_it_is_said_whose_layer_that_is() -> None:
+    read = dataclasses.replace(reading(), arm="batch-2")
+    norms = ("layer", "batch", "batch")
+    made = history(read, norms=norms)
+    assert shown(made, 160)[0].startswith("Batch norm (2) layer 2 of 2, channel 5 (0 to 31), step 1,234")
+    styles = {str(span.style) for span in explain_page(made, Look(), 160).line(2).spans}
+    assert styles == {Look().colours[2]}
+    # What is switched off, and has noise after it, is the layer norm.
+    switched = history(
+        read, e.Intervened(9, 1, "bn", True, False), e.Intervened(9, 1, "bn_noise", 0.0, 0.1), norms=norms
+    )
+    assert shown(switched, 160)[0] == shown(made, 160)[0]
+    assert "noise" not in shown(switched, 160)[1]
 
 
 @pytest.mark.parametrize(
@@ -275,10 +293,9 @@ def test_the_numbers_have_the_colour_of_their_arm() -> None:
     [
         (History(), "appears with the next step"),
         (history(), "appears with the next step"),
-        (history(reading(), norm="group:8"), "this view explains batch norm; the first arm has group norm 8"),
-        (history(norm="layer", versus="batch"), "this view explains batch norm; the first arm has layer norm"),
-        (history(norm="none", versus="batch-renorm"), "this view explains batch norm; the second arm has batch renorm"),
-        (history(norm="none"), "this view explains batch norm; neither arm is normalized"),
+        (history(norms=("group:8", "none")), "this view explains batch norm; here is group norm 8 and no norm"),
+        (history(norms=("none", "batch-renorm")), "this view explains batch norm; here is no norm and batch renorm"),
+        (history(norms=("none", "none")), "this view explains batch norm; here is no norm"),
         (history(reading(), e.Intervened(9, 1, "bn", True, False)), OFF),
         (history(e.Finished("interrupted", 9, {}, 1.0)), ENDED),
         (history(e.Paused(9)), "press s for a step, or space to go on"),
@@ -401,7 +418,7 @@ def test_what_is_shown_already_is_not_made_again() -> None:
             made = history(reading())
             app.explanation.show(made, Look(), 80)
             page = app.explanation._page
-            made.apply(e.Stepped(1235, 1, (1.0,), (1.0,), 1.0))
+            made.apply(e.Stepped(1235, 1, {"batch": (1.0,), "none": (1.0,)}, 1.0))
             app.explanation.show(made, Look(), 80)
             assert app.explanation._page is page
             for look in (Look(theme="light"), Look("ascii")):

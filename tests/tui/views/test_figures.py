@@ -1,23 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
+from bntui.config.interventions import INTERVENTIONS, Intervention
 from bntui.run import events as e
 from bntui.run.history import History
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import TITLES, StepAxis, View, figure
+from scripted_app import ZOO, started
 
 
-def history() -> History:
+def history(norms: Sequence[str] = ("batch", "none")) -> History:
     made = History()
-    config = {"lr": 0.01, "batch_size": 32}
-    made.apply(e.Started("2026-01-01T00:00:00+00:00", config, {}, {}, {}, 50, 200))
+    made.apply(replace(started(norms), steps_per_epoch=50, total_steps=200))
     for last in (50, 100):
         losses = tuple(1.0 + (step % 7) / 10 for step in range(last - 49, last + 1))
-        made.apply(e.Stepped(last, 1, losses, tuple(v + 1 for v in losses), last / 10))
-        split = e.Split(e.Metrics(0.5, 0.8), e.Metrics(0.6, 0.7))
-        made.apply(e.EpochEnded(last // 50, last, 0.01, 5.0, 0.1, split, split))
+        by_arm = {arm.name: tuple(v + i for v in losses) for i, arm in enumerate(made.arms)}
+        made.apply(e.Stepped(last, 1, by_arm, last / 10))
+        read = {arm.name: e.Metrics(0.5 + i / 10, 0.8 - i / 10) for i, arm in enumerate(made.arms)}
+        made.apply(e.EpochEnded(last // 50, last, 0.01, 5.0, 0.1, read, read))
     made.apply(e.Intervened(60, 2, "bn", True, False))
     made.apply(e.Intervened(70, 2, "export", None, None))
     return made
@@ -33,6 +38,24 @@ def test_every_chart_has_both_arms_and_the_interventions(name: str) -> None:
         assert (list(chart.lines[0].x), list(chart.lines[0].y)) == ([50, 100], [0.8, 0.8])
 
 
+@pytest.mark.parametrize("name", TITLES)
+def test_every_arm_has_its_own_curve_colour_and_glyph(name: str) -> None:
+    for look in (Look(), Look(theme="light"), Look("ascii", coloured=False)):
+        lines = figure(name, history(ZOO), View(smoothing=0), look).lines
+        assert [line.short for line in lines] == ["BN", "GN8", "LN", "IN", "BRN", "none"]
+        assert [line.label for line in lines][1] == "Group norm 8"
+        assert len({line.glyph for line in lines}) == len({tuple(line.y) for line in lines}) == 6
+        assert len({line.colour for line in lines}) == (6 if look.coloured else 1)
+    assert [line.y[0] for line in lines] == sorted((line.y[0] for line in lines), reverse="accuracy" in name)
+
+
+@pytest.mark.parametrize("row", INTERVENTIONS.values(), ids=lambda row: row.name)
+def test_the_table_says_what_marks_an_intervention(row: Intervention) -> None:
+    made = history()
+    made.apply(e.Intervened(80, 2, row.name, None, None))
+    assert (80.0, row.marker) in figure("train-loss", made, View(), Look()).verticals
+
+
 @pytest.mark.parametrize(("kind", "last", "vertical"), [("step", 100, 60), ("epoch", 2, 1.2), ("seconds", 10, 6.8)])
 def test_the_x_axis_in_steps_epochs_and_seconds(kind: str, last: float, vertical: float) -> None:
     chart = figure("validation-loss", history(), View(x_axis=kind), Look())
@@ -45,7 +68,7 @@ def test_smoothing_comes_before_thinning_and_the_raw_curve_stays_faint() -> None
     made = history()
     chart = figure("train-loss", made, View(smoothing=0.8), Look())
     assert [line.faint for line in chart.lines] == [True, False, True, False]
-    assert list(chart.lines[1].y) == pytest.approx(smooth(made.steps.points()["bn_loss"], 0.8))
+    assert list(chart.lines[1].y) == pytest.approx(smooth(made.steps.points()[1]["batch"], 0.8))
 
 
 def test_zoom_shows_the_newest_steps_one_by_one() -> None:

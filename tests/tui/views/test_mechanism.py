@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from bntui.run import events as e
 from bntui.run.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import View
 from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
+from scripted_app import run_events, started
 
 
 def probes(step: int, gap: bool) -> e.Probes:
@@ -17,10 +19,11 @@ def probes(step: int, gap: bool) -> e.Probes:
 
 def history(gap: bool = True, kept: tuple[int, ...] = (), live: tuple[int, ...] = ()) -> History:
     made = History()
-    made.apply(e.Started("2026-01-01T00:00:00+00:00", {"lr": 0.01, "batch_size": 32}, {}, {}, {}, 50, 200))
+    made.apply(replace(started(), steps_per_epoch=50, total_steps=200))
     for step in sorted((*kept, *live)):
-        made.apply(e.Stepped(step, 1, (1.0,), (1.0,), float(step)))
-        made.apply(e.Probed(1, step, probes(step, gap), probes(2 * step, False), {"gap": 1.25}, step in live))
+        made.apply(e.Stepped(step, 1, {"batch": (1.0,), "none": (1.0,)}, float(step)))
+        read = {"batch": probes(step, gap), "none": probes(2 * step, False)}
+        made.apply(e.Probed(1, step, read, {"gap": 1.25}, step in live))
     return made
 
 
@@ -67,3 +70,21 @@ def test_the_summary_tells_cosines_accuracies_and_the_cost() -> None:
     assert "by layer: 1.00 0.50 0.33" in lines[0] and "batch 0.900  running 0.600  re-estimated 0.800" in lines[0]
     assert lines[1].startswith("■ Without BN") and "accuracy" not in lines[1]
     assert lines[2] == "the last reading took: gap 1.2 ms"
+
+
+def test_of_many_arms_the_first_gap_is_drawn_and_named_and_all_are_told() -> None:
+    made = History()
+    for event in run_events(norms=("batch", "batch", "layer", "none")):
+        made.apply(event)
+    read = made.probes_recent[-1]
+    made.apply(replace(read, step=301, arms={**read.arms, "batch-2": probes(1, True)}))
+    chart = mechanism_figure("gap", made, View(), Look())
+    assert chart.title.endswith(": Batch norm (1)") and len(chart.lines) == 3
+    assert [line.short for line in mechanism_figure("smoothness", made, View(), Look()).lines] == [
+        "BN-1", "BN-2", "LN", "none",
+    ]  # fmt: skip
+    wide, narrow = (mechanism_summary(made, Look(), width).plain.split("\n") for width in (160, 80))
+    assert [line[:2] for line in wide[:4]] == ["● ", "■ ", "▲ ", "◆ "]
+    # Where there is no room for more than the gap, arms without one are left out.
+    assert [line[:16] for line in narrow[:-1]] == ["● Batch norm (1)", "■ Batch norm (2)"]
+    assert all(len(line) <= 160 for line in wide) and all(len(line) <= 80 for line in narrow)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from bntui.errors import UsageError
 from bntui.run.control import Change, Stop
-from bntui.storage.replay import read_interventions
+from bntui.storage.schedule import read_interventions
 
 
 def write(path: Path, rows: object) -> str:
-    path.write_text(json.dumps({"schema": "bntui.results/1", "interventions": rows}))
+    path.write_text(json.dumps({"schema": "bntui.results/2", "interventions": rows}))
     return str(path)
 
 

@@ -14,7 +14,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from bntui.tui.views.picture import Picture
+from bntui.tui.widgets.picture import Picture
 
 SCROLLING = {
     "up": ("scroll_up", True), "pageup": ("scroll_page_up", True), "home": ("scroll_home", True),

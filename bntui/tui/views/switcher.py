@@ -16,19 +16,19 @@ from bntui.run.control import Control
 from bntui.run.history import History
 from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
-from bntui.tui.views import status
 from bntui.tui.views.charts import Charts, ChartsView
-from bntui.tui.views.dialog import scroll
 from bntui.tui.views.explanation import Explanation
 from bntui.tui.views.figures import TITLES, View, figure
-from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
-from bntui.tui.views.layers import ChannelTable, layer_panel
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-from bntui.tui.views.picture import Picture
+from bntui.tui.views.flows import FLOW_TITLES, activations, flow_figure, flow_summary
+from bntui.tui.views.layers import ChannelTable, layer_panel, place_word, places
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary, shifted
+from bntui.tui.views.summary import latest, summary
+from bntui.tui.widgets.dialog import scroll
+from bntui.tui.widgets.picture import Picture
 
 VIEWS = ("charts", "batch-norm", "flow", "mechanism", "explain", "log")
 WATCHED_BY = {
-    "charts": ("batch_norm",), "batch-norm": ("batch_norm",), "flow": ("flow",), "mechanism": ("probes",),
+    "charts": ("normalization",), "batch-norm": ("normalization",), "flow": ("flow",), "mechanism": ("probes",),
     "explain": ("explain",), "log": (),
 }  # fmt: skip
 """What is read for who looks at a view."""
@@ -125,16 +125,17 @@ class Views(ContentSwitcher):
 
     def mark_for(self, event: e.Event) -> None:
         """Have the charts drawn anew that show what an event tells."""
-        if isinstance(event, e.Stepped):
-            self._charts.mark("train-loss")
-        elif isinstance(event, e.EpochEnded):
-            self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
-        elif isinstance(event, e.FlowRead):
-            self._with_charts["flow"].charts.mark()
-        elif isinstance(event, e.Probed):
-            self._with_charts["mechanism"].charts.mark()
-        elif isinstance(event, e.Intervened | e.Restarted | e.Finished):
-            self._charts.mark(first=True)
+        match event:
+            case e.Stepped():
+                self._charts.mark("train-loss")
+            case e.EpochEnded():
+                self._charts.mark("validation-loss", "train-accuracy", "validation-accuracy")
+            case e.FlowRead():
+                self._with_charts["flow"].charts.mark()
+            case e.Probed():
+                self._with_charts["mechanism"].charts.mark()
+            case e.Intervened() | e.Restarted() | e.Finished():
+                self._charts.mark(first=True)
 
     def draw_next(self, look: Look) -> bool:
         """Draw one chart of the view that is shown; return whether a person waits for another."""
@@ -148,33 +149,34 @@ class Views(ContentSwitcher):
 
     def draw_text(self, look: Look, width: int) -> None:
         """Redraw what the view that is shown tells in words and numbers."""
-        name, history = self.shown, self._history
-        if name == "charts":
-            self._show_panel(look)
-        elif name == "batch-norm":
-            self._table.show(history, self.view.layer, look)
-        elif name == "log":
-            self.write_log()
-        elif name == "explain":
-            self._explanation.show(history, look, width, self.view.replay)
-        elif name in self._with_charts:
-            self._with_charts[name].show_summary(look, width)
+        match self.shown:
+            case "charts":
+                self._show_panel(look)
+            case "batch-norm":
+                self._table.show(self._history, self.view.layer, look)
+            case "log":
+                self.write_log()
+            case "explain":
+                self._explanation.show(self._history, look, width, self.view.replay)
+            case name if name in self._with_charts:
+                self._with_charts[name].show_summary(look, width)
 
     def _show_panel(self, look: Look) -> None:
         """Show the BN layers at the right of the charts and, where there is room below, who is ahead and the latest."""
         width, height = self._panel.size.width, self.size.height
         if width <= 0:
             return
-        text = layer_panel(self._history, self.view.layer, look, width, height)
+        told = summary(self._history, look, width)
+        # The layers leave room for who is ahead, but for the one that was chosen.
+        text = layer_panel(self._history, self.view.layer, look, width, height - told.plain.count("\n") - 4)
 
         def room() -> int:
             return height - text.plain.count("\n") - 2
 
-        summary = status.summary(self._history, look, width)
-        if summary and summary.plain.count("\n") < room():
-            text.append("\n\n").append_text(summary)
+        if told and told.plain.count("\n") < room():
+            text.append("\n\n").append_text(told)
         if room() > 1:
-            text.append("\n\n").append_text(status.latest(self._history, look, min(room() - 1, LATEST_LINES)))
+            text.append("\n\n").append_text(latest(self._history, look, min(room() - 1, LATEST_LINES)))
         self._panel.show(text)
 
     # What is looked at
@@ -195,17 +197,20 @@ class Views(ContentSwitcher):
 
     def _chosen_layer(self) -> str:
         """Say which layer was chosen, as the view that is shown counts them."""
-        history, first = self._history, 1
-        if self.shown == "flow" and history.flow_recent:
-            count = len(history.flow_recent[-1].bn) - 1
-        elif self.shown == "mechanism" and history.probes_recent:
-            # The first layer has none below it that could shift anything.
-            count, first = len(history.probes_recent[-1].bn.covariate_shift) - 1, 2
-        else:
-            count = len(history.started.layers) if history.started else 0
-        if count < 1:
+        history, number = self._history, self.view.layer
+        match self.shown:
+            case "flow" if history.flow_recent:
+                words = [f"layer {i}" for i in range(1, activations(history) + 1)]
+            case "mechanism" if history.probes_recent:
+                # The first layer has none below it that could shift anything.
+                words = [f"layer {i}" for i in range(2, shifted(history) + 2)]
+            case _:
+                there = places(history)
+                several = len({place.arm for place in there}) > 1
+                words = [place_word(history, p) if several else f"layer {p.index + 1}" for p in there]
+        if not words:
             return "no layer to choose" if history.started else "no layer to choose yet"
-        return f"layer {self.view.layer % count + first}" if count > 1 else "no other layer to choose"
+        return words[number % len(words)] if len(words) > 1 else "no other layer to choose"
 
 
 def use_ascii_scroll_bars(widget: Widget) -> None:

@@ -1,0 +1,204 @@
+"""How a person looks at a run: which view, which part of it, in which colours, and what the keys are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.text import Text
+from textual import events
+from textual.app import SystemCommand
+from textual.screen import Screen
+
+from bntui.tui.actions import NOTHING_TRAINS, CommandApp
+from bntui.tui.keys import KEYS, Key, bindings, spell
+from bntui.tui.sources.live import LiveRun
+from bntui.tui.sources.playback import Playback
+from bntui.tui.terminal.textual_private import Palette
+from bntui.tui.theme import THEMES, Look
+from bntui.tui.views.charts import ChartView
+from bntui.tui.views.figures import StepAxis
+from bntui.tui.views.switcher import Views
+from bntui.tui.widgets.dialog import SCROLLING
+
+DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
+AT_THE_END = ("restart", "export")
+"""Keys of a trainer that still do something when the run has ended."""
+_LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)
+
+
+class LookingApp(CommandApp):
+    """An app whose other actions change what is shown, and nothing of the run."""
+
+    def __init__(self, source: LiveRun | Playback, look: Look, keys: Sequence[Key]) -> None:
+        super().__init__(source, look)
+        self._keys = tuple(keys)
+        self.use_keys(bindings(self._keys))
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = THEMES[look.theme].name
+        # Kept rather than looked up: the clock may strike while the screen is being taken down.
+        self._views = Views(self.history)
+        self._views.view.replay = isinstance(source, Playback)
+        self._changed = self._urgent = False
+        """Whether what is told in words is to be redrawn, or a chart, without waiting for its turn."""
+
+    def _draw_text(self) -> None:
+        """Redraw what is told in words."""
+        raise NotImplementedError
+
+    def _draw_chart(self) -> None:
+        """Redraw one chart that changed."""
+        raise NotImplementedError
+
+    def _redraw_charts(self) -> None:
+        """Have every chart drawn anew as soon as may be."""
+        self._views.mark_all()
+        self._urgent = True
+
+    # Keys
+
+    async def on_key(self, event: events.Key) -> None:
+        """Leave all keys to a dialog that is open, and those that scroll to the view."""
+        if len(self.screen_stack) != 1:
+            return
+        if self._dialog.is_open:
+            await self._dialog.take(event)
+            return
+        if self._said:
+            self._said, self._changed = "", True
+        bound = self.bound_to(event.key)
+        if not bound and event.key in SCROLLING:
+            self._say_if(self._views.scroll(event.key))
+        elif not bound:
+            named = event.character if event.is_printable and event.character else event.key
+            helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")
+            self._say(f"{named} does nothing here" + (f"; {helping} lists the keys" if helping else ""))
+        elif not any(self.check_action(binding.action.removeprefix("app.").partition("(")[0], ()) for binding in bound):
+            self._say(NOTHING_TRAINS)
+
+    def on_paste(self) -> None:
+        """Say that what was pasted goes nowhere, as no text is asked for."""
+        if len(self.screen_stack) == 1 and not self._dialog.is_open:
+            self._say("pasted text is not typed here")
+
+    def _say_if(self, text: str) -> None:
+        if text:
+            self._say(text)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out what only a trainer can do of a replay, and while a dialog is open what acts on what is below."""
+        if action in ("focus_next", "focus_previous"):
+            return False
+        if (self._dialog.is_open or len(self.screen_stack) != 1) and action not in DURING_DIALOG:
+            return False
+        return not isinstance(self.source, Playback) or action not in _LIVE_ACTIONS
+
+    # Views
+
+    def action_view(self, name: str) -> None:
+        """Show a view, its charts at first as they were."""
+        if self._views.shown == name:
+            self._say("this view is shown already")
+            return
+        self._views.current = name
+        if self.screen_stack[0].has_class("tiny"):
+            self._say("larger window needed")
+        self._urgent = True
+        self._draw_text()
+
+    def action_flow(self) -> None:
+        """Show what flows through the layers, and from there why."""
+        self.action_view("mechanism" if self._views.shown == "flow" else "flow")
+
+    def action_next_view(self) -> None:
+        """Show the next view."""
+        self.action_view(self._views.next())
+
+    def action_layer(self, by: int) -> None:
+        """Choose a BN layer."""
+        self._choose(layer=by)
+
+    def action_unit(self, by: int) -> None:
+        """Choose a unit."""
+        self._choose(unit=by)
+
+    def _choose(self, layer: int = 0, unit: int = 0) -> None:
+        self._say(self._views.choose(self.source.control, layer, unit))
+        self._draw_text()
+        self._draw_chart()
+
+    def action_chart(self, name: str, *arguments: object) -> None:
+        """Look at the charts in another way, and say so: a method of `Charts`."""
+        self._say(self._look_at_charts(name, *arguments))
+
+    def _look_at_charts(self, name: str, *arguments: object) -> str:
+        said: str = getattr(self._views.charts, name)(*arguments)
+        self._redraw_charts()
+        self._draw_chart()
+        return said
+
+    def action_command_palette(self) -> None:
+        """Search all actions."""
+        self.push_screen(Palette())
+
+    def action_repaint(self) -> None:
+        """Draw the whole screen anew."""
+        self._say("the screen was drawn anew")
+        self.clear_terminal()
+        self.refresh(repaint=True, layout=True)
+        self.screen.refresh(repaint=True, layout=True)
+
+    def action_suspend_process(self) -> None:
+        """Go to the shell, until `fg`; where there is none that could bring it back, stay."""
+        parent = os.getppid()
+        if parent <= 1 or os.getsid(parent) != os.getsid(0):
+            self._say("no shell to go to: bntui was not started from one")
+        else:
+            super().action_suspend_process()
+
+    def action_help(self) -> None:
+        """Show the key table."""
+        text = Text("Keys\n\n", style="bold")
+        for key in self._keys:
+            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
+            text.append(f"{self.look.text(key.help)}\n", style="not bold")
+        text.append("\nEscape closes this list.", style="dim not bold")
+        self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
+
+    def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
+        """Put the inspect cursor where somebody clicked."""
+        self._look_at_charts("inspect", StepAxis(self.history, event.kind).step_at(event.x))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Any:
+        """Offer the key table's actions in the command palette."""
+        for key in self._keys:
+            if self._allowed(key) and key.name != "palette":
+                yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
+        other = "light" if self.look.theme == "dark" else "dark"
+        yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
+
+    def _allowed(self, key: Key) -> bool:
+        if not key.live:
+            return True
+        return not isinstance(self.source, Playback) and (not self._ended or key.name in AT_THE_END)
+
+    def _runner(self, action: str) -> Callable[[], Any]:
+        async def run() -> None:
+            await self.run_action(action)
+
+        return run
+
+    def _hinted(self) -> Sequence[Key]:
+        """Return the keys of which the line of hints shows some: at the end of a run other ones."""
+        if not self._ended:
+            return self._keys
+        return [replace(key, hint=True, word="run again") if key.name == "restart" else key for key in self._keys]
+
+    def _wear(self, theme: str) -> None:
+        """Take the colours of a dark or a light background."""
+        self.look = replace(self.look, theme=theme)
+        self.theme = THEMES[theme].name
+        self._redraw_charts()

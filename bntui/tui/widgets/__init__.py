@@ -1,0 +1,1 @@
+"""What the views and the app are made of on the screen, whatever it shows."""
