@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,30 +10,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import training_runs
+
 from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
-from bntui.data.resident import Samples, to_input
-from bntui.models.mlp import Pair, SeededDropout, build_pair
+from bntui.data.resident import ResidentSource
+from bntui.data.samples import Samples, to_input
+from bntui.models import mlp
+from bntui.models.arms import Arms, modules, state_sha256
+from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
-from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, gap, landscape, loss_and_gradients
+from bntui.probes.gap import gap
+from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, landscape, loss_and_gradients
 from bntui.run import control as c
 from bntui.run import events as e
-from bntui.training import session
-from bntui.training.fused.engine import Trainer, state_sha256
+from bntui.training.fused.engine import FusedEngine
+from training_runs import hashes, numbers, only, readings, run
 
 CPU = torch.device("cpu")
 KINDS = [
-    {}, {"norm": "layer", "versus": "group:4"}, {"norm": "batch-renorm", "versus": "instance"}, {"norm": "none"},
+    {}, {"arms": "layer,group:4"}, {"arms": "batch-renorm,instance"}, {"arms": "none,none"},
     {"hidden": "12x4", "activation": "sigmoid"}, {"dropout": 0.3, "bn_noise": 0.3}, {"hidden": (8,)},
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Case:
-    """Both arms in float64 after a few steps and one more, whose batch and weights before and after are kept."""
+    """All arms in float64 after a few steps and one more, whose batch and weights before and after are kept."""
 
     config: RunConfig
-    pair: Pair
+    arms: Arms
     x: Tensor
     y: Tensor
     before: dict[str, Weights]
@@ -48,36 +54,43 @@ def batches(count: int, size: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]
     ]
 
 
+def train(engine: FusedEngine, x: Tensor, y: Tensor) -> None:
+    with torch.inference_mode():
+        engine.forward_backward(x, y)
+        engine.update()
+
+
+def source_of(samples: Samples) -> ResidentSource:
+    return ResidentSource("", "", "", samples, samples, seed=1)
+
+
 def case(**options: Any) -> Case:
     config = RunConfig(**{"hidden": (16, 12), "lr": 0.05, "optimizer": "sgd:0.9", **options})
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
+    arms = mlp.build(config, CPU)
+    engine = FusedEngine(arms, config.optimizer, config.lr)
     *earlier, (x, y) = batches(4, config.batch_size)
-    with torch.inference_mode():
-        for batch in earlier:
-            trainer.step(*batch)
-    before = {arm: copy_weights(model) for arm, model in pair.arms.items()}
-    with torch.inference_mode():
-        trainer.step(x, y)
-    after = {arm: copy_weights(model) for arm, model in pair.arms.items()}
-    for model in pair.arms.values():
+    for batch in earlier:
+        train(engine, *batch)
+    before = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
+    train(engine, x, y)
+    after = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
+    for model in arms.by_name.values():
         model.double()
     widened = [
         {arm: {name: value.double() for name, value in w.items()} for arm, w in weights.items()}
         for weights in (before, after)
     ]
-    return Case(config, pair, x.double(), y, *widened)
+    return Case(config, arms, x.double(), y, *widened)
 
 
-def reference(case: Case, arm: str, weights: Weights) -> nn.Sequential:
+def reference(case: Case, arm: str, weights: Weights) -> nn.Module:
     """A model of its own with these weights, that neither drops units nor has noise."""
-    model = build_pair(case.config, CPU).arms[arm].double()
-    model.load_state_dict({**case.pair.arms[arm].state_dict(), **weights})
-    for module in model:
-        if isinstance(module, Switchable):
-            module.noise = 0.0
-        if isinstance(module, SeededDropout):
-            module.p = 0.0
+    model = mlp.build(case.config, CPU).by_name[arm].double()
+    model.load_state_dict({**case.arms.by_name[arm].state_dict(), **weights})
+    for norm in modules(model, Switchable):
+        norm.noise = 0.0
+    for dropout in modules(model, SeededDropout):
+        dropout.p = 0.0
     return model.train()
 
 
@@ -97,7 +110,7 @@ def distance(a: Weights, b: Weights) -> float:
 @pytest.mark.parametrize("options", KINDS)
 def test_loss_and_gradients_are_those_of_a_model_with_these_weights(options: dict[str, Any], arm: str) -> None:
     found = case(**options)
-    model = found.pair.arms[arm]
+    model = list(found.arms.by_name.values())[arm]
     hashes = state_sha256(model)
     for weights in (found.before[arm], found.after[arm]):
         loss, gradients = loss_and_gradients(model, weights, found.x, found.y)
@@ -114,7 +127,7 @@ def test_loss_and_gradients_are_those_of_a_model_with_these_weights(options: dic
 def test_covariate_shift_is_definition_2_1(options: dict[str, Any], arm: str) -> None:
     found = case(**options)
     before, after = found.before[arm], found.after[arm]
-    model = found.pair.arms[arm]
+    model = list(found.arms.by_name.values())[arm]
     ours = covariate_shift(model, before, after, found.x, found.y)
     linear = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
     assert [row.layer for row in ours] == [f"linear{i}" for i in range(1, len(found.config.hidden) + 2)]
@@ -138,7 +151,7 @@ def test_covariate_shift_is_definition_2_1(options: dict[str, Any], arm: str) ->
 def test_the_landscape_is_along_the_gradient(options: dict[str, Any], arm: str) -> None:
     found = case(**options)
     before, lr = found.before[arm], 0.3
-    ours = landscape(found.pair.arms[arm], before, found.x, found.y, lr)
+    ours = landscape(list(found.arms.by_name.values())[arm], before, found.x, found.y, lr)
     _, gradient = by_autograd(found, arm, before)
     losses, changes, ratios = [], [], []
     for factor in (0.5, 1.0, 2.0, 4.0):
@@ -195,7 +208,7 @@ def test_frozen_statistics_are_what_the_probes_normalise_by() -> None:
 @pytest.mark.parametrize(("norm", "versus"), [("batch", "none"), ("none", "batch-renorm"), ("batch", "batch")])
 def test_the_gap_is_between_three_kinds_of_statistics(norm: str, versus: str) -> None:
     found = case(norm=norm, versus=versus)
-    for model in found.pair.arms.values():
+    for model in found.arms.by_name.values():
         model.float()
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(256, (2_300, 784), generator=generator, dtype=torch.uint8)
@@ -241,16 +254,16 @@ def test_the_probes_of_a_step_are_of_the_weights_before_and_after_it() -> None:
     with torch.inference_mode():
         given = x.clone()
         mechanism = Mechanism(pair, given, y, PROBES)
-        before = {arm: copy_weights(model) for arm, model in pair.arms.items()}
+        before = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
         trainer.step(given, y)
         # The buffer that a batch lies in may be used again.
         given.copy_(unused)
-        hashes = [state_sha256(model) for model in pair.arms.values()]
+        hashes = [state_sha256(model) for model in arms.by_name.values()]
         found = mechanism.probe(0.1, train, 3, 7, live=True)
     assert (found.epoch, found.step, found.live) == (3, 7, True)
     assert list(found.milliseconds) == list(PROBES)
     assert all(value > 0 for value in found.milliseconds.values())
-    for arm, model in pair.arms.items():
+    for arm, model in arms.by_name.items():
         probes = getattr(found, arm)
         assert probes.covariate_shift == covariate_shift(model, before[arm], copy_weights(model), x, y)
         assert probes.landscape == landscape(model, before[arm], x, y, 0.1)
@@ -259,7 +272,7 @@ def test_the_probes_of_a_step_are_of_the_weights_before_and_after_it() -> None:
         for parameter, gradient in zip(model.parameters(), gradients.values(), strict=True):
             torch.testing.assert_close(trainer.parameters.gradient_of[parameter], gradient, rtol=1e-4, atol=1e-7)
     assert found.bn.gap is not None and found.plain.gap is None
-    assert [state_sha256(model) for model in pair.arms.values()] == hashes
+    assert [state_sha256(model) for model in arms.by_name.values()] == hashes
 
 
 @pytest.mark.parametrize("names", [c for n in range(3) for c in itertools.combinations(PROBES, n)])
@@ -275,33 +288,11 @@ def test_only_what_was_asked_for_is_measured(names: tuple[str, ...]) -> None:
     assert (found.bn.gap is not None) == ("gap" in names)
 
 
-def small(**options: Any) -> RunConfig:
-    """Two epochs of 10 steps."""
-    base = {"data": "synthetic", "train_samples": 330, "validation_samples": 50, "epochs": 2, "device": "cpu"}
-    return RunConfig(**{**base, "hidden": (16, 12), **options})
-
-
-def run(config: RunConfig, schedule: Iterable[tuple[int, c.Command]] = (), watching: str = "") -> list[e.Event]:
-    events: list[e.Event] = []
-    control = c.Control(schedule)
-    control.watching = frozenset({watching} if watching else ())
-    session.run(config, events.append, control)
-    return events
-
+small = partial(training_runs.small, train_samples=330, validation_samples=50, epochs=2, hidden=(16, 12))
+"""Two epochs of 10 steps."""
 
 LOOKING: list[tuple[int, c.Command]] = [(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))]
 """Each step is read for who looks at it while the run is paused."""
-
-
-def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def numbers(events: list[e.Event]) -> str:
-    """Everything of a run that no clock may change, as text, in which NaN equals NaN."""
-    losses = [pair for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)]
-    epochs = [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
-    return repr([losses, epochs, only(events, e.BatchNormRead), only(events, e.Finished)[0].state_sha256])
 
 
 @pytest.mark.parametrize(
