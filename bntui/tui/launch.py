@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bntui.config.options import RunConfig
 from bntui.errors import BntuiError
 from bntui.run.signals import handling, let_go_of_the_terminal
+from bntui.storage.folder import RunFolder
 from bntui.text import one_line
 from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme
 from bntui.tui.terminal.capture import Capture
@@ -160,9 +161,9 @@ def _show(
 def _what_is_left(live: LiveRun) -> str:
     """Say how a run that was not waited for can go on."""
     folder = live.recorder.folder
-    if folder is None or not folder.has_checkpoint():
+    if folder is None or not RunFolder(folder).has_checkpoint():
         return "training had not begun, and nothing was saved"
-    return f"bntui --resume {shlex.quote(str(folder.path))} goes on from the last checkpoint"
+    return f"bntui --resume {shlex.quote(str(folder))} goes on from the last checkpoint"
 
 
 def _say_goodbye(live: LiveRun) -> None:

@@ -72,7 +72,7 @@ class LiveRun:
         run = LiveRun(replace(asked, resume=None, run_dir=folder, export=export))
         self.recorder.close()
         run._asked = asked
-        run.before = [*self.before, *([self.recorder.folder.path] if self.recorder.folder is not None else [])]
+        run.before = [*self.before, *([self.recorder.folder] if self.recorder.folder is not None else [])]
         return run
 
     def log(self, line: str) -> None:
