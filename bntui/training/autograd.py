@@ -41,13 +41,12 @@ class AutogradEngine:
     def forward_backward(self, x: Tensor, y: Tensor) -> Tensor:
         """As `Engine.forward_backward`."""
         with torch.inference_mode(False), torch.enable_grad():
-            if self._taps:
-                # So that the gradient by the images is worked out too.
-                x = x.detach().requires_grad_()
             self._optimizer.zero_grad()
             losses = []
             for model in self._models:
-                loss = nn.functional.cross_entropy(model(x), y)
+                # Of each arm's own, the gradient by the images is worked out too.
+                own = x.detach().requires_grad_() if self._taps else x
+                loss = nn.functional.cross_entropy(model(own), y)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
             for taps in self._taps.values():

@@ -50,7 +50,9 @@ class FusedEngine:
             for name, model in self.arms.items()
             if isinstance(model, nn.Sequential)
         }
-        self._programs = [[layer for _, layer in layers] for layers in self._layers.values()]
+        self._programs = [([layer.forward for _, layer in layers], [layer.backward for _, layer in reversed(layers)])
+                          for layers in self._layers.values()]  # fmt: skip
+        """By arm, what is called one after another: to look the methods up anew at every step takes time."""
         self._one = torch.ones((), device=self.parameters.values.device)
         self._taps: dict[str, dict[str, Tap]] | None = None
 
@@ -68,13 +70,13 @@ class FusedEngine:
         if self._taps is not None:
             return torch.stack([self._tapped(arm, taps, x, y) for arm, taps in self._taps.items()])
         losses = []
-        for program in self._programs:
+        for forwards, backwards in self._programs:
             h = x
-            for layer in program:
-                h = layer.forward(h)
+            for forward in forwards:
+                h = forward(h)
             loss, d = cross_entropy(h, y, self._one)
-            for layer in reversed(program):
-                d = layer.backward(d)
+            for backward in backwards:
+                d = backward(d)
             losses.append(loss)
         return torch.stack(losses)
 
@@ -115,7 +117,7 @@ class FusedEngine:
         """As `Engine.switch_norms`."""
         for norm in modules(self.arms[arm], Switchable):
             norm.enabled = on
-        self.optimizer.active[self._groups(arm)[1]] = on
+        self.optimizer.switch(self._groups(arm)[1], on)
 
     def restart(self, arm: str, state: Mapping[str, Tensor]) -> None:
         """As `Engine.restart`."""
@@ -140,8 +142,8 @@ class FusedEngine:
 
     def _recount(self) -> None:
         """Take over from the models how many batches were tracked, after their state was replaced."""
-        for program in self._programs:
-            for layer in program:
+        for layers in self._layers.values():
+            for _, layer in layers:
                 if isinstance(layer, BatchNormLayer):
                     layer.recount()
 
