@@ -14,7 +14,6 @@ from bntui.run import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings, keys_of
 from bntui.tui.theme import Look
-from bntui.tui.views import figures
 from bntui.tui.views.charts import ChartView
 from scripted_app import Script, dialog_says, play, run_events, screen_text, settle
 
@@ -214,8 +213,6 @@ def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: py
         assert re.search(r"k *j", rows[2][:48])
         assert "mixup 0 → 0.25" in "\n".join(rows) and "cutout whole → cut" in "\n".join(rows)
 
-    # The charts' letters are made of the table when the program starts.
-    monkeypatch.setattr(figures, "_LETTERS", {**figures._LETTERS, "mixup": "k", "cutout": "j"})
     play(script, act, keys=(*KEYS, *keys_of([typed, switch])))
 
 
