@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from typing import Any, NoReturn
 
 from bntui import __version__
-from bntui.config.options import OUTPUT, RunConfig, build_config, flag_of, read_config_file
+from bntui.arguments import Command, Commands, Parser, add_command, add_options
+from bntui.config.options import (
+    ACTIVATIONS,
+    DATASETS,
+    build_config,
+    is_path,
+    read_config_file,
+)
 from bntui.config.parsers import integer
 from bntui.config.presets import PRESETS
 from bntui.errors import BntuiError, ExportError, ReaderGone, UsageError
 from bntui.stdout import give_up, put
-from bntui.storage.resume import resumed_config
 from bntui.text import one_line, shortened
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
@@ -31,83 +35,127 @@ _PACKAGES = {"pynvml": "nvidia-ml-py"}
 """Modules that pip knows by another name."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are of one line, as all others are."""
-
-    def error(self, message: str) -> NoReturn:
-        word = next((w for w in message.replace("=", " ").split() if w.startswith("--")), "")
-        # Without the dashes, which all options share and which would make any two look alike.
-        known = {flag.lstrip("-"): flag for flag in self._option_string_actions if flag != word}
-        close = difflib.get_close_matches(word.lstrip("-"), known, 1, 0.7)
-        hint = f"did you mean {known[close[0]]}?" if close and "unrecognized" in message else "see bntui --help"
-        raise UsageError(f"{message if len(message) <= 200 else message[:197] + '...'}; {hint}")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """Print the help or the version; argparse itself says nothing if that fails."""
-        put(message, end="")
-
-
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of every option that RunConfig declares."""
-    parser = _Parser(
+    """Return the parser of the commands, and of every option that RunConfig declares."""
+    parser = Parser(
         prog="bntui",
-        description="A batch-norm laboratory: train two networks that differ only in batch normalization.",
-        epilog=_EXIT_CODES,
-        usage="bntui [options]\n       bntui --headless [options]\n       bntui replay RESULTS|RUN_DIR\n"
-        "       bntui explain [--data-file F]\n       bntui experiment NAME [--seeds K]",
+        description="A batch-norm laboratory: train two networks that differ only in batch normalization. Without a "
+        "command, that is what it does, with the options below.",
+        epilog=f"example: bntui --data fashion-mnist --epochs 3. {_EXIT_CODES}",
+        usage="bntui [options]\n       bntui --headless [options]\n       bntui COMMAND ...",
         allow_abbrev=False,
+        add_help=False,
     )
-    parser.add_argument("--version", action="version", version=f"bntui {__version__}")
-    groups = {name: parser.add_argument_group(name) for name in ("data", "training", "network", "machine", OUTPUT)}
-    for option in fields(RunConfig):
-        about = option.metadata
-        shown = about["shown"]
-        if shown is None:
-            default = option.default
-            shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
-        if about["metavar"]:
-            text = f"{about['help']} (default: {shown})".replace("%", "%%")
-            groups[about["group"]].add_argument(
-                flag_of(option.name), metavar=about["metavar"], help=text, default=argparse.SUPPRESS
-            )
-        else:
-            groups[about["group"]].add_argument(
-                flag_of(option.name), action="store_true", help=about["help"], default=argparse.SUPPRESS
-            )
-    groups[OUTPUT].add_argument(
-        "--config", metavar="FILE", help="TOML file of these options, and of keys; the command line wins"
+    commands = parser.add_subparsers(
+        title="commands", prog="bntui", metavar="COMMAND", action=Commands, parser_class=Parser
     )
+    for add in (_add_open, _add_experiment, _add_explain, _add_completion):
+        add(commands)
+    add_options(parser)
+    about = parser.add_argument_group("about")
+    about.add_argument("-h", "--help", action="help", help="show this help and exit; each command has its own")
+    about.add_argument("--version", action="version", version=f"bntui {__version__}", help="show the version and exit")
     return parser
 
 
-def build_replay_parser() -> argparse.ArgumentParser:
-    """Return the parser of `bntui replay`."""
-    parser = _Parser(prog="bntui replay", description="Look at a finished or still growing run.", allow_abbrev=False)
-    parser.add_argument("run", metavar="RESULTS|RUN_DIR", help="a results.json, or a run folder, which is followed")
-    for option in fields(RunConfig):
-        if option.name in ("markers", "theme"):
-            about = option.metadata
-            text = f"{about['help']} (default: {about['shown']})"
-            parser.add_argument(flag_of(option.name), metavar="NAME", help=text, default=argparse.SUPPRESS)
-    parser.add_argument("--config", metavar="FILE", help="TOML file with [keys]; of its options, these two count")
-    parser.add_argument(
-        "--debug", action="store_true", help="show a traceback with an error", default=argparse.SUPPRESS
-    )
-    return parser
+def _from_file(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the options that were given, with those of the --config file among them, and its keys."""
+    file = given.pop("config", None)
+    options, keys = ({}, {}) if file is None else read_config_file(file)
+    return {**options, **given}, keys
 
 
-def build_explain_parser() -> argparse.ArgumentParser:
-    """Return the parser of `bntui explain`."""
-    parser = _Parser(
-        prog="bntui explain", allow_abbrev=False,
-        description="The batch-norm transform, forward and backward, in train and in eval mode, step by step.",
+def _run(given: dict[str, Any]) -> int:
+    given, keys = _from_file(given)
+    if given.get("preset") == "list":
+        return _list_presets(PRESETS)
+    if given.get("resume") is not None:
+        from bntui.storage.resume import resumed_config
+
+        config = resumed_config(given)
+    else:
+        config = build_config(given)
+    if config.export == "-" and sys.__stdout__ is None:
+        raise ExportError("--export -: stdout is closed; name a file")
+    if config.headless:
+        from bntui.headless import run_headless
+
+        return run_headless(config)
+    from bntui.tui.launch import run_app
+
+    return run_app(config, keys)
+
+
+def _list_presets(names: Iterable[str]) -> int:
+    for name in names:
+        put(f"{name:<30} {PRESETS[name][0]}")
+    return 0
+
+
+def _add_open(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(commands, "open", _open, "bntui open results.json", "look at a run, over or going on")
+    parser.add_argument("run", metavar="RUN", help="a results.json, or a run folder, which is followed")
+    add_options(parser, ("markers", "theme", "debug"))
+
+
+def _open(given: dict[str, Any]) -> int:
+    path = given.pop("run")
+    options, keys = _from_file(given)
+    from bntui.tui.launch import open_run
+
+    return open_run(path, build_config(options), keys)
+
+
+def _add_experiment(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        commands, "experiment", _experiment, "bntui experiment vanishing --seeds 3 --epochs 2",
+        "run a preset with several seeds and compare with what was published or claimed of it",
+    )  # fmt: skip
+    parser.usage = "bntui experiment NAME [--seeds K] [options]\n       bntui experiment --list"
+    parser.add_argument("name", metavar="NAME", nargs="?", help="of a preset")
+    parser.add_argument("--seeds", metavar="K", default="1", help="runs, from --seed on (default: 1)")
+    parser.add_argument("--list", action="store_true", help="print the names")
+    add_options(parser)
+
+
+def _experiment(given: dict[str, Any]) -> int:
+    name, seeds = given.pop("name"), given.pop("seeds")
+    if given.pop("list"):
+        from bntui.lab.claims import CLAIMS
+
+        return _list_presets(CLAIMS)
+    if name is None:
+        raise UsageError("experiment: which one? see bntui experiment --list")
+    count = _count("--seeds", seeds, 1_000)
+    options, _ = _from_file(given)
+    from bntui.lab.claims import claims_of
+    from bntui.lab.experiment import run_experiment
+
+    claims_of(name)
+    return run_experiment(name, build_config({**options, "preset": name}), count)
+
+
+def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        commands, "explain", _explain, "bntui explain --layers 1 --bn-momentum 0.5",
+        "show the batch-norm transform, forward and backward, in train and in eval mode, step by step in numbers",
     )  # fmt: skip
     parser.add_argument("--data-file", metavar="F", help="CSV, a row a sample (default: an example of 4 × 3)")
     parser.add_argument("--layers", metavar="N", default="3", help="of batch norm and ReLU, 1 to 99 (default: 3)")
     parser.add_argument("--bn-eps", metavar="E", default="1e-05", help="added to the variance (default: 1e-05)")
     parser.add_argument("--bn-momentum", metavar="M", default="0.1", help="of the running statistics (default: 0.1)")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
-    return parser
+
+
+def _explain(given: dict[str, Any]) -> int:
+    # The options are those of a run, and so is what they take.
+    config = build_config({"bn_eps": given["bn_eps"], "bn_momentum": given["bn_momentum"]})
+    if isinstance(config.bn_momentum, str):
+        raise UsageError("--bn-momentum cumulative: a single batch has no average; take a number")
+    layers = _count("--layers", given["layers"], 99)
+    from bntui.lab.explain import run_explain
+
+    return run_explain(given["data_file"], layers, config.bn_eps, config.bn_momentum)
 
 
 def _count(flag: str, text: str, most: int) -> int:
@@ -118,102 +166,66 @@ def _count(flag: str, text: str, most: int) -> int:
         raise UsageError(f"{flag} takes {error}, not {text!r}") from None
 
 
-def _list_presets(names: Iterable[str]) -> int:
-    for name in names:
-        put(f"{name:<30} {PRESETS[name][0]}")
-    return 0
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = add_command(
+        commands, "completion", _completion, 'eval "$(bntui completion bash)", as a line of ~/.bashrc',
+        "print the script that makes a shell complete these commands and options",
+    )  # fmt: skip
+    parser.add_argument("shell", metavar="SHELL", help="bash, zsh, or another that shtab knows")
+    parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
 
 
-def _explain(words: Sequence[str]) -> int:
-    given = build_explain_parser().parse_args(words)
-    # The options are those of a run, and so is what they take.
-    config = build_config({"bn_eps": given.bn_eps, "bn_momentum": given.bn_momentum})
-    if isinstance(config.bn_momentum, str):
-        raise UsageError("--bn-momentum cumulative: a single batch has no average; take a number")
-    layers = _count("--layers", given.layers, 99)
-    from bntui.lab.explain import run_explain
+def _completion(given: dict[str, Any]) -> int:
+    import shtab
 
-    return run_explain(given.data_file, layers, config.bn_eps, config.bn_momentum)
+    from bntui.lab.claims import CLAIMS
 
-
-def _experiment(words: Sequence[str]) -> int:
+    shell = given["shell"]
+    if shell not in shtab.SUPPORTED_SHELLS:
+        raise UsageError(f"completion takes one of {', '.join(shtab.SUPPORTED_SHELLS)}, not {shortened(shell, 60)!r}")
     parser = build_parser()
-    parser.prog, parser.usage = "bntui experiment", "bntui experiment NAME [--seeds K] [options]"
-    parser.description = "Run a preset with several seeds and compare with what was published or claimed of it."
-    parser.add_argument("name", metavar="NAME", nargs="?", help="of a preset")
-    parser.add_argument("--seeds", metavar="K", default="1", help="runs, from --seed on (default: 1)")
-    parser.add_argument("--list", action="store_true", help="print the names")
-    given = vars(parser.parse_args(words))
-    if given.pop("list"):
-        from bntui.lab.claims import CLAIMS
-
-        return _list_presets(CLAIMS)
-    name, seeds, config_file = given.pop("name"), given.pop("seeds"), given.pop("config")
-    if name is None:
-        raise UsageError("experiment: which one? see bntui experiment --list")
-    count = _count("--seeds", seeds, 1_000)
-    options = {} if config_file is None else read_config_file(config_file)[0]
-    from bntui.lab.claims import claims_of
-    from bntui.lab.experiment import run_experiment
-
-    claims_of(name)
-    return run_experiment(name, build_config({**options, **given, "preset": name}), count)
+    commands = next(action for action in parser._actions if isinstance(action, Commands))
+    known = {"data": DATASETS, "activation": ACTIVATIONS, "preset": PRESETS, "name": CLAIMS}
+    known["shell"] = shtab.SUPPORTED_SHELLS
+    for action in (action for each in (parser, *commands.choices.values()) for action in each._actions):
+        if action.dest in known:
+            action.choices = list(known[action.dest])
+        elif action.dest in ("config", "data_file", "export", "run") or is_path(action.dest):
+            action.complete = shtab.FILE
+    put(shtab.complete(parser, shell))
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `--help` and `--version` raise SystemExit(0)."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
-    stdout_closed = sys.stdout is None
     _make_streams_safe()
     try:
-        words = list(sys.argv[1:] if arguments is None else arguments)
-        if words[:1] == ["explain"]:
-            return _explain(words[1:])
-        if words[:1] == ["experiment"]:
-            return _experiment(words[1:])
-        replay = words[:1] == ["replay"]
-        given = vars((build_replay_parser() if replay else build_parser()).parse_args(words[replay:]))
-        options, keys = ({}, {}) if given["config"] is None else read_config_file(given["config"])
-        given = {**options, **given}
-        del given["config"]
-        if replay:
-            from bntui.tui.launch import run_replay
-
-            path = given.pop("run")
-            return run_replay(path, build_config(given), keys)
-        if given.get("preset") == "list":
-            return _list_presets(PRESETS)
-        config = resumed_config(given) if given.get("resume") is not None else build_config(given)
-        if config.export == "-" and stdout_closed:
-            raise ExportError("--export -: stdout is closed; name a file")
-        if config.headless:
-            from bntui.headless import run_headless
-
-            return run_headless(config)
-        from bntui.tui.launch import run_app
-
-        return run_app(config, keys)
-    except BntuiError as error:
-        code = error.exit_code
-        message = str(error)
+        given = vars(build_parser().parse_args(list(sys.argv[1:] if arguments is None else arguments)))
+        command: Command = given.pop("command", _run)
+        return command(given)
     except ReaderGone:
         return 128 + signal.SIGPIPE
-    except ModuleNotFoundError as error:
-        code = 1
-        package = _PACKAGES.get(str(error.name).partition(".")[0], str(error.name).partition(".")[0])
-        message = f"the Python package {package} is not installed, and bntui needs it; run pip install {package}"
     except Exception as error:
-        code = 1
-        message = f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
-    # Words of a file may be in it.
-    message = shortened(" ".join(one_line(message).split()), 600)
-    try:
-        if debug:
-            traceback.print_exc()
-        print(f"bntui: error: {message}", file=sys.stderr, flush=True)
-    except OSError:
-        give_up(sys.stderr)
-    return code
+        code, message = _told(error)
+        try:
+            if debug:
+                traceback.print_exc()
+            # Words of a file may be in it.
+            print(f"bntui: error: {shortened(' '.join(one_line(message).split()), 600)}", file=sys.stderr, flush=True)
+        except OSError:
+            give_up(sys.stderr)
+        return code
+
+
+def _told(error: Exception) -> tuple[int, str]:
+    """Return the exit code that an error ends with and what is said of it."""
+    if isinstance(error, BntuiError):
+        return error.exit_code, str(error)
+    if isinstance(error, ModuleNotFoundError):
+        package = _PACKAGES.get(str(error.name).partition(".")[0], str(error.name).partition(".")[0])
+        return 1, f"the Python package {package} is not installed, and bntui needs it; run pip install {package}"
+    return 1, f"unexpected {type(error).__name__}: {error}; run again with --debug and report what it shows"
 
 
 def run() -> NoReturn:

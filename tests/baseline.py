@@ -112,9 +112,9 @@ def train(
                         totals[2 * i + 1] += (z.argmax(1) == y).float().mean()
                 means = (totals / len(loader)).tolist()
                 row[split] = {
-                    "bn": {"loss": means[0], "accuracy": means[1]},
-                    "plain": {"loss": means[2], "accuracy": means[3]},
+                    "batch": {"loss": means[0], "accuracy": means[1]},
+                    "none": {"loss": means[2], "accuracy": means[3]},
                 }
         row["seconds"] = time.perf_counter() - begun
         rows.append(row)
-    return {"epochs": rows, "state_sha256": {"bn": digest(bn), "plain": digest(plain)}, "models": (bn, plain)}
+    return {"epochs": rows, "state_sha256": {"batch": digest(bn), "none": digest(plain)}, "models": (bn, plain)}

@@ -6,7 +6,7 @@ intervention is a row here and, if it acts on something new, a part of `Steered`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -235,13 +235,3 @@ def schedule_text(text: str) -> str:
     """Check the text of `--intervene`, and return it as it is. Raises ValueError."""
     parse_schedule(text)
     return text
-
-
-def check_rows(rows: Iterable[Any]) -> list[Planned]:
-    """Return a schedule that was stored as plain values. Raises TypeError or ValueError if it is none."""
-    planned: list[Planned] = []
-    for step, name, value in rows:
-        if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-            raise ValueError("not a schedule")
-        planned.append((step, str(name), parse_recorded(str(name), value)))
-    return planned

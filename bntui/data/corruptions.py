@@ -8,13 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bntui.config.kinds import Shift
 from bntui.data.idx import SIDE
-from bntui.data.resident import Samples, to_input
+from bntui.data.samples import Samples, to_input
 
 _ROWS_AT_ONCE = 2_000
 
 
-def shifted(samples: Samples, shift: str, seed: int) -> Samples:
+def shifted(samples: Samples, shift: Shift, seed: int) -> Samples:
     """Return the samples with their images changed.
 
     Parameters
@@ -22,19 +23,18 @@ def shifted(samples: Samples, shift: str, seed: int) -> Samples:
     samples
         On any device; left as they are.
     shift
-        `none`, or KIND:STRENGTH as `--shift` takes it.
+        What is done to them.
     seed
         Of the noise.
     """
-    kind, _, text = shift.partition(":")
-    if kind == "none":
+    strength = shift.strength
+    if strength is None:
         return samples
-    strength = float(text)
     generator = torch.Generator(samples.images.device).manual_seed(seed)
     changed = []
     for images in torch.split(samples.images, _ROWS_AT_ONCE):
         x = to_input(images)
-        x = add_noise(x, strength, generator) if kind == "noise" else _SHIFTS[kind](x, strength)
+        x = add_noise(x, strength, generator) if shift.kind == "noise" else _SHIFTS[shift.kind](x, strength)
         changed.append(x.clamp(0, 1).mul(255).round().to(torch.uint8))
     return Samples(torch.cat(changed), samples.labels)
 

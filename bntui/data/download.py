@@ -1,22 +1,20 @@
-"""Fetch a data set through torchvision's own classes, which know the mirrors and the checksums."""
+"""Fetch a data set from the mirrors, and with the checksums, that torchvision knows of it."""
 
 from __future__ import annotations
 
 import contextlib
-import http.client
+import hashlib
+import math
 import os
-import shutil
-import socket
-import sys
+import queue
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 from bntui.data import idx
 from bntui.errors import DataError
@@ -28,13 +26,36 @@ Report = Callable[[str, int, int, str], None]
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 """torchvision's name of each data set: a class in torchvision.datasets and a folder in its root."""
 
-REACH_SECONDS = 3.0
+ANSWER_SECONDS = 5.0
 STALL_SECONDS = 10.0
+WAKE_SECONDS = 0.2
+"""How long to wait for a mirror's answer, for more of it, and between two looks at whether to go on waiting."""
+
 ATTEMPTS = 3
+_PIECE = 1 << 15
+
+
+class _Published(NamedTuple):
+    mirrors: list[str]
+    """Addresses that the names of the files are appended to, the one to ask first first."""
+    sums: dict[str, str]
+    """MD5 of each packed file by its name."""
+
+
+class _MirrorFailed(Exception):
+    """A mirror did not give a file; `answered`, if it said anything at all and so may be worth another attempt."""
+
+    def __init__(self, why: str, answered: bool = True) -> None:
+        super().__init__(why)
+        self.answered = answered
+
+
+_Arrived = tuple[int, bytes] | _MirrorFailed
+"""The size of a file (0: unknown) and a piece of it: an empty one first and last; or what came instead."""
 
 
 def download(name: str, root: Path, report: Report) -> None:
-    """Put the four files into `root`/CLASS/raw, each whole or not at all.
+    """Put those of the four files that are missing into `root`/CLASS/raw, packed, each whole or not at all.
 
     Raises
     ------
@@ -42,42 +63,45 @@ def download(name: str, root: Path, report: Report) -> None:
         torchvision does not work here, no mirror answers, or every attempt failed.
     """
     report("loading torchvision", 0, 0, "")
-    datasets = interruptible(lambda: _import_datasets(name))
-    kind = getattr(datasets, FOLDERS[name])
+    mirrors, sums = interruptible(lambda: _ask_torchvision(name))
     report(f"looking for a mirror of {name}", 0, 0, "")
-    _check_reachable(name, list(kind.mirrors))
+    folder = root / FOLDERS[name] / "raw"
+    made: list[Path] = []
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        # A folder of its own: what is interrupted is thrown away, and only whole files are moved in.
-        scratch = Path(tempfile.mkdtemp(prefix=".download-", dir=root))
+        missing = idx.find_files(folder)[1]
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        # In a folder of its own: only whole files are moved out of it, and what is left in it is thrown away.
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder, ignore_cleanup_errors=True) as scratch:
+            for file, md5 in sums.items():
+                if file.removesuffix(".gz") in missing:
+                    _fetch(name, file, md5, mirrors, Path(scratch, file), report)
+                    os.replace(Path(scratch, file), folder / file)
     except OSError as error:
-        raise DataError(f"{root}: {name} can't be stored here ({error.strerror}); choose another --data-dir") from None
-    try:
-        _download_into(scratch, name, kind, report)
-        target = root / FOLDERS[name] / "raw"
-        target.mkdir(parents=True, exist_ok=True)
-        for file in (scratch / FOLDERS[name] / "raw").iterdir():
-            os.replace(file, target / file.name)
-    except OSError as error:
-        raise DataError(f"{root}: {name} can't be stored here ({error.strerror}); choose another --data-dir") from None
+        why = _one_line(error)
+        raise DataError(f"{root}: {name} can't be stored here ({why}); choose another --data-dir") from None
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):  # of the folder that something lies in
+            for place in made:
+                place.rmdir()
 
 
-def _import_datasets(name: str) -> Any:
+def _ask_torchvision(name: str) -> _Published:
     import torch
 
     wanted = "pip install torchvision, in the release made for torch " + torch.__version__.split("+")[0]
     try:
         from torchvision import datasets
+
+        kind = getattr(datasets, FOLDERS[name])
+        return _Published(list(kind.mirrors), dict(kind.resources))
     except ModuleNotFoundError as error:
         if error.name != "torchvision":
             raise DataError(_broken(name, error, wanted)) from None
-        raise DataError(f"{name} is not on this machine, and torchvision, which downloads it, is missing: {wanted}; "
-                        "or point --data-dir to the files") from None  # fmt: skip
+        raise DataError(f"{name} is not on this machine, and torchvision, which knows where it is, is missing: "
+                        f"{wanted}; or point --data-dir to the files") from None  # fmt: skip
     except Exception as error:  # a torchvision built for another torch fails in many ways
         raise DataError(_broken(name, error, wanted)) from None
-    return datasets
 
 
 def _broken(name: str, error: Exception, wanted: str) -> str:
@@ -86,101 +110,91 @@ def _broken(name: str, error: Exception, wanted: str) -> str:
     return f"{name} is not on this machine, and torchvision does not work with this torch ({said}): {wanted}"
 
 
-def _check_reachable(name: str, mirrors: list[str]) -> None:
-    """Raise DataError unless a mirror, or the proxy in front of it, takes a connection within a few seconds."""
-    proxies = urllib.request.getproxies()
-    answered = threading.Event()
-    failures: list[str] = []
-
-    def connect(url: str) -> None:
-        host = url
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname or url
-            if parts.scheme in proxies and not urllib.request.proxy_bypass(parts.netloc):
-                proxy = proxies[parts.scheme]
-                host = "the proxy"
-                parts = urlsplit(proxy if "//" in proxy else "//" + proxy)
-                host = parts.hostname or host
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((parts.hostname or "", port), REACH_SECONDS).close()
-            answered.set()
-        except (OSError, ValueError) as error:
-            failures.append(f"{host}: {getattr(error, 'strerror', None) or error}")
-
-    # Threads, because no time-out reaches a name look-up; daemons, because it must not hold up the exit either.
-    threads = [threading.Thread(target=connect, args=(url,), daemon=True) for url in mirrors]
-    for thread in threads:
-        thread.start()
-    end = time.monotonic() + REACH_SECONDS
-    while any(t.is_alive() for t in threads) and not answered.is_set() and time.monotonic() < end:
-        answered.wait(0.05)
-    if not answered.is_set():
-        why = failures[0] if failures else f"no answer in {REACH_SECONDS:.0f} s"
-        raise DataError(f"{name} can't be downloaded ({why}); check the network, or point --data-dir to the files")
-
-
-def _download_into(scratch: Path, name: str, kind: Any, report: Report) -> None:
-    failure = ""
+def _fetch(name: str, file: str, md5: str, mirrors: list[str], target: Path, report: Report) -> None:
+    """Get a file from the first mirror that gives it; one that does not is asked last from then on."""
     for attempt in range(ATTEMPTS):
         if attempt:
             report(f"downloading {name}, attempt {attempt + 1} of {ATTEMPTS}", 0, 0, "")
             time.sleep(attempt)
-        try:
-            with _progress_to(report, name, kind), _time_out(STALL_SECONDS):
-                _rotated(kind, attempt)(root=scratch, download=True)
-            return
-        except (OSError, RuntimeError, EOFError, ValueError, zlib.error, http.client.HTTPException) as error:
-            # An unpacked file may be cut short, and torchvision would take it for whole; it checks the packed ones.
-            for stem in idx.STEMS["train"] + idx.STEMS["validation"]:
-                (scratch / FOLDERS[name] / "raw" / stem).unlink(missing_ok=True)
-            failure = " ".join(str(error).split()) or type(error).__name__
-    raise DataError(f"{name} can't be downloaded after {ATTEMPTS} attempts ({failure[:200]}); try again later, or "
+        failures: list[_MirrorFailed] = []
+        for mirror in tuple(mirrors):
+            try:
+                _fetch_from(mirror, name, file, md5, target, report)
+                return
+            except _MirrorFailed as failure:
+                failures.append(failure)
+                mirrors.remove(mirror)
+                mirrors.append(mirror)
+        answers = [failure for failure in failures if failure.answered]
+        if not answers:
+            why = failures[0] if failures else "torchvision names no mirror"
+            raise DataError(f"{name} can't be downloaded ({why}); check the network, or point --data-dir to the files")
+    raise DataError(f"{name} can't be downloaded after {ATTEMPTS} attempts ({answers[0]}); try again later, or "
                     "point --data-dir to the files")  # fmt: skip
 
 
-def _rotated(kind: Any, by: int) -> Any:
-    """Return the class with its mirrors in another order: not every failure makes torchvision try the next one."""
-    by %= len(kind.mirrors)
-    return type(kind.__name__, (kind,), {"mirrors": [*kind.mirrors[by:], *kind.mirrors[:by]]})
-
-
-@contextlib.contextmanager
-def _time_out(seconds: float) -> Iterator[None]:
-    """Limit every wait for the network: torchvision itself sets no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+def _fetch_from(mirror: str, name: str, file: str, md5: str, target: Path, report: Report) -> None:
+    arriving: queue.SimpleQueue[_Arrived] = queue.SimpleQueue()
+    given_up = threading.Event()
+    # In a thread, because no time-out reaches a name look-up, nor a stop that is asked for any wait of the network;
+    # a daemon, because it must not hold up the exit either.
+    threading.Thread(target=_read, args=(mirror + file, arriving, given_up), name="bntui-download", daemon=True).start()
     try:
-        yield
+        total, _ = _next(arriving, ANSWER_SECONDS, lambda: report(f"looking for a mirror of {name}", 0, 0, ""))
+        done = 0
+        digest = hashlib.md5(usedforsecurity=False)
+
+        def tell() -> None:
+            report(f"downloading {name}", done, total, "bytes")
+
+        with target.open("wb") as stream:
+            while piece := _next(arriving, math.inf, tell)[1]:
+                stream.write(piece)
+                digest.update(piece)
+                done += len(piece)
+                tell()
     finally:
-        socket.setdefaulttimeout(before)
+        given_up.set()
+    if digest.hexdigest() != md5:
+        why = "cut short" if done < total else "damaged, or another file: its MD5 differs"
+        raise _MirrorFailed(f"{mirror}{file}: {why}")
 
 
-@contextlib.contextmanager
-def _progress_to(report: Report, name: str, kind: Any) -> Iterator[None]:
-    """Let torchvision's progress bar call `report` instead of drawing on stderr; without that bar, show none."""
-    from torchvision.datasets import utils
+def _read(url: str, arriving: queue.SimpleQueue[_Arrived], given_up: threading.Event) -> None:
+    """Put what the address gives into the queue, or why it gives nothing."""
+    try:
+        request = urllib.request.Request(url, headers={"User-Agent": "bntui"})
+        # An opener of its own: the shared one would keep the proxies of its first use.
+        with urllib.request.build_opener().open(request, timeout=STALL_SECONDS) as response:
+            total = int(response.headers.get("Content-Length") or 0)
+            arriving.put((total, b""))
+            while not given_up.is_set() and (piece := response.read(_PIECE)):
+                arriving.put((total, piece))
+        arriving.put((total, b""))
+    except urllib.error.HTTPError as error:
+        arriving.put(_MirrorFailed(f"{url}: {_one_line(f'HTTP {error.code} {error.reason}')}"))
+    except urllib.error.URLError as error:  # by now the request is one to the proxy, where there is one
+        arriving.put(_MirrorFailed(f"{request.host}: {_one_line(error.reason)}", answered=False))
+    except Exception as error:  # strangers who keep to no protocol, and proxies that are misspelt
+        arriving.put(_MirrorFailed(f"{url}: {_one_line(error)}"))
 
-    class Bar:
-        def __init__(self, *_: Any, total: int | None = None, **__: Any) -> None:
-            self.done, self.total = 0, total or 0
 
-        def __enter__(self) -> Bar:
-            return self
+def _one_line(error: object) -> str:
+    said = getattr(error, "strerror", None) or str(error)
+    return " ".join(str(said).split())[:160] or type(error).__name__
 
-        def __exit__(self, *_: object) -> None:
-            pass
 
-        def update(self, amount: int) -> None:
-            self.done += amount
-            report(f"downloading {name}", self.done, self.total, "bytes")
-
-    with contextlib.ExitStack() as undo:
-        if hasattr(utils, "tqdm"):
-            undo.callback(setattr, utils, "tqdm", utils.tqdm)
-            utils.tqdm = Bar
-        # Older releases print what they do, through a name that is looked up here before the builtin one.
-        for namespace in (vars(utils), vars(sys.modules[kind.__module__])):
-            undo.callback(namespace.pop, "print", None)
-            namespace["print"] = lambda *_, **__: None
-        yield
+def _next(arriving: queue.SimpleQueue[_Arrived], patience: float, tell: Callable[[], None]) -> tuple[int, bytes]:
+    """Return what arrives next, and call `tell` now and then until it does."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            arrived = arriving.get(timeout=WAKE_SECONDS)
+        except queue.Empty:
+            if time.monotonic() > end:
+                raise _MirrorFailed(f"no answer in {patience:.0f} s", answered=False) from None
+            tell()
+            continue
+        if isinstance(arrived, _MirrorFailed):
+            raise arrived
+        return arrived

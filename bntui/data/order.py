@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
-
-from bntui.data.resident import Samples, to_input
-
-_ROWS_AT_ONCE = 512
 
 
 class DataOrder:
@@ -34,17 +28,3 @@ class DataOrder:
 
     def _draw(self) -> int:
         return int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
-
-
-def batches(samples: Samples, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield whole batches in the given order: inputs, float32 [batch, 784], and labels, int64 [batch].
-
-    There must be samples for one batch at least.
-    Several batches are gathered at a time, which costs one batch's overhead and still fits a CPU's cache.
-    """
-    order = order[: len(order) // batch_size * batch_size].to(samples.labels.device)
-    for rows in torch.split(order, max(1, _ROWS_AT_ONCE // batch_size) * batch_size):
-        # index_select copies rows whole; indexing by brackets takes six times as long over bytes.
-        images = to_input(torch.index_select(samples.images, 0, rows))
-        labels = torch.index_select(samples.labels, 0, rows)
-        yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)

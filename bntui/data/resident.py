@@ -1,20 +1,25 @@
-"""Data sets as tensors that live on the device."""
+"""Data sets as tensors that live on the device: read, downloaded or generated whole before the first step."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
 import torch
 from numpy.typing import NDArray
 
+from bntui.config.kinds import Shift
 from bntui.config.options import RunConfig
 from bntui.data import digits, idx
+from bntui.data.corruptions import shifted
 from bntui.data.download import FOLDERS, Report, download
+from bntui.data.order import DataOrder
+from bntui.data.samples import Samples, batches, to_input
+from bntui.data.source import UNCHANGED, Batches, Split
 from bntui.errors import DataError, UsageError
 
 SYNTHETIC_TRAIN, SYNTHETIC_VALIDATION = 60_000, 10_000
@@ -23,34 +28,89 @@ _FASHION_TRAIN_LABELS = "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650
 """SHA-256 of the 60,000 label bytes: Fashion-MNIST's files have the same names as MNIST's."""
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Images, uint8 [samples, 784] from 0 to 255, and labels, int64 [samples], on the device."""
+class ResidentSource:
+    """A `Source` whose samples all live on the device.
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    Parameters
+    ----------
+    name, origin
+        What the data set is called, and where it came from.
+    sha256
+        Over the images and labels used.
+    train, validation
+        The samples.
+    seed
+        Of the noise that the images may be disturbed by.
+    """
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    classes = idx.CLASSES
+    input_shape: tuple[int, ...] = (idx.SIDE * idx.SIDE,)
+
+    def __init__(self, name: str, origin: str, sha256: str, train: Samples, validation: Samples, seed: int) -> None:
+        self.name, self.origin, self.sha256 = name, origin, sha256
+        self.train, self.validation, self._seed = train, validation, seed
+        self._shifted: tuple[Split, Shift, Samples] | None = None
+        self.train_samples, self.validation_samples = len(train), len(validation)
+
+    def describe(self) -> dict[str, Any]:
+        """As `Source.describe`."""
+        return {
+            "name": self.name,
+            "source": self.origin,
+            "train_samples": self.train_samples,
+            "validation_samples": self.validation_samples,
+            "sha256": self.sha256,
+        }
+
+    def begin(self, generator: torch.Generator) -> None:
+        """As `Source.begin`."""
+        self._order = DataOrder(generator)
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self.position = 0
+        self._before = self._order.generator.get_state()
+        self._rows: torch.Tensor | None = None
+
+    def epoch(self, batch_size: int) -> Batches:
+        """As `Source.epoch`."""
+        if self._rows is None:
+            self._rows = self._order.next_epoch(self.train_samples)
+        for batch in batches(self.train, self._rows[self.position :], batch_size):
+            self.position += batch_size
+            yield batch
+
+    def end_epoch(self) -> None:
+        """As `Source.end_epoch`."""
+        self._order.skip_evaluation()
+        self._begin_epoch()
+
+    def evaluation(self, split: Split, rows: int, shift: Shift = UNCHANGED) -> Batches:
+        """As `Source.evaluation`."""
+        samples = self.train if split == "train" else self.validation
+        if shift != UNCHANGED:
+            if self._shifted is None or self._shifted[:2] != (split, shift):
+                self._shifted = split, shift, shifted(samples, shift, self._seed)
+            samples = self._shifted[2]
+        parts = zip(torch.split(samples.images, rows), torch.split(samples.labels, rows), strict=True)
+        return ((to_input(images), labels) for images, labels in parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `Source.state_dict`."""
+        return {"position": self.position, "generator": self._before}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As `Source.load_state_dict`."""
+        position = int(state["position"])
+        # A place beyond the data would never come to the end of the epoch.
+        if not 0 <= position <= self.train_samples:
+            raise ValueError("a place beyond the data")
+        self._order.generator.set_state(state["generator"])
+        self._begin_epoch()
+        self.position = position
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """The two sets of samples and where they came from. `sha256` covers the images and labels used."""
-
-    name: str
-    source: str
-    sha256: str
-    train: Samples
-    validation: Samples
-
-
-def to_input(images: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 images of any shape into the networks' input: float32 from 0 to 1, as torchvision's ToTensor."""
-    return images.to(torch.float32).div_(255)
-
-
-def load(config: RunConfig, device: torch.device, report: Report, notice: Callable[[str], None]) -> Dataset:
+def load(config: RunConfig, device: torch.device, report: Report, notice: Callable[[str], None]) -> ResidentSource:
     """Read, download or generate the data set that the configuration asks for.
 
     Where none is asked for by name and MNIST can't be had, generated digits take its place, with a notice.
@@ -94,8 +154,8 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
             "take a smaller one"
         )
     report("preparing the data", 0, 0, "")
-    return Dataset(name, source, _sha256(*train, *validation), _to_device(*train, device),
-                   _to_device(*validation, device))  # fmt: skip
+    return ResidentSource(name, source, _sha256(*train, *validation), _to_device(*train, device),
+                          _to_device(*validation, device), config.seed)  # fmt: skip
 
 
 Splits = dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]

@@ -6,13 +6,15 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from bntui.errors import UsageError
-from bntui.lab.transform import Array, Backward, BatchNorm, Forward, backward, forward, track
+from bntui.lab.batch_norm import SENTENCES, Step, backward_steps, eval_steps, forward_steps
+from bntui.lab.transform import Array, BatchNorm, Forward, backward, forward, track
 from bntui.stdout import put
 from bntui.text import to_ascii
 
@@ -103,64 +105,35 @@ def explain(x: Array, layers: int = 3, eps: float = 1e-5, momentum: float = 0.1)
     for number, layer in enumerate(stack, 1):
         done = forward(layer, z, training=True)
         passes.append(done)
-        yield from _tell_forward(f"Layer {number}, forward, train mode", layer, done)
         z = np.maximum(done.y, 0)
-        yield from _table("ReLU              z = max(0, y)", z)
-        yield from _tell_tracking(layer, done)
+        yield from ("", f"Layer {number}, forward, train mode", "")
+        yield from _tell_forward(layer, done, z)
     loss = float((z**2).mean())
     yield from ("", f"Loss: mean squared error against 0, L = Σ z² ÷ {z.size} = {loss:.6g}")
     dz = 2 * z / z.size
     for number, (layer, done) in reversed(list(enumerate(zip(stack, passes, strict=True), 1))):
         dy = dz * (done.y > 0)
         back = backward(layer, done, dy)
-        yield from _tell_backward(f"Layer {number}, backward, train mode", dy, back)
+        yield from ("", f"Layer {number}, backward, train mode", "")
+        yield from _tell(backward_steps(dy, back))
         dz = back.x
     after = track(stack[0], passes[0])
-    yield from _tell_eval(after, x)
-
-
-def _tell_forward(title: str, layer: BatchNorm, done: Forward) -> Iterator[str]:
-    yield from ("", title, "")
-    yield from _table("input             x", done.x)
-    yield from _table("1 mean            μ = Σ x ÷ m", done.mean)
-    yield from _table("2 variance        σ² = Σ (x − μ)² ÷ m          biased: divided by m", done.var)
-    yield from _table("3 normalize       x\u0302 = (x − μ) ÷ √(σ² + ε)", done.x_hat)
-    weight, bias = (_same(values) for values in (layer.weight, layer.bias))
-    yield from _table(f"4 scale and shift y = γ · x\u0302 + β                γ {weight}, β {bias}", done.y)
-
-
-def _tell_tracking(layer: BatchNorm, done: Forward) -> Iterator[str]:
-    m, after = len(done.x), track(layer, done)
-    keep, take = 1 - layer.momentum, layer.momentum
-    yield from _table(f"running mean      ← {keep:g} · running mean + {take:g} · μ", after.running_mean)
-    title = f"running variance  ← {keep:g} · running variance + {take:g} · σ² · {m} ÷ {m - 1}"
-    yield from _table(f"{title}   unbiased: divided by m − 1", after.running_var)
-
-
-def _tell_backward(title: str, dy: Array, back: Backward) -> Iterator[str]:
-    yield from ("", title, "")
-    yield from _table("from above        ∂y = ∂L/∂y", dy)
-    yield from _table("1 shift           ∂β = Σ ∂y", back.bias)
-    yield from _table("2 scale           ∂γ = Σ ∂y · x\u0302", back.weight)
-    yield from _table("3 normalized      ∂x\u0302 = ∂y · γ", back.x_hat)
-    yield from _table("4 variance        ∂σ² = −½ · Σ ∂x\u0302 · (x − μ) · (σ² + ε)^(−3/2)", back.var)
-    yield from _table("5 mean            ∂μ = −Σ ∂x\u0302 ÷ √(σ² + ε) − 2 · ∂σ² · Σ (x − μ) ÷ m", back.mean)
-    yield from _table("6 input           ∂x = ∂x\u0302 ÷ √(σ² + ε) + ∂σ² · 2 · (x − μ) ÷ m + ∂μ ÷ m", back.x)
-
-
-def _tell_eval(layer: BatchNorm, x: Array) -> Iterator[str]:
-    done = forward(layer, x, training=False)
+    done = forward(after, x, training=False)
+    *steps, step = eval_steps(done, backward(after, done, np.ones_like(x)))
     yield from ("", "Layer 1, eval mode, after this one batch", "")
-    yield from _table("running mean      in place of μ, and constant", done.mean)
-    yield from _table("running variance  in place of σ², and constant", done.var)
-    yield from _table("scaled, shifted   y = γ · (x − running mean) ÷ √(running variance + ε) + β", done.y)
-    yield from _table("backward          ∂x = ∂y · γ ÷ √(running variance + ε), for ∂y = 1",
-                      backward(layer, done, np.ones_like(x)).x)  # fmt: skip
-    yield from (
-        "",
-        "The variance that normalizes is biased (÷ m); the one that is tracked for evaluation is unbiased (÷ (m − 1)).",
-        "In train mode a sample's output depends on its whole batch; in eval mode on that sample alone.",
-    )
+    yield from _tell((*steps, replace(step, remark="for ∂y = 1")))
+    yield from ("", *SENTENCES)
+
+
+def _tell_forward(layer: BatchNorm, done: Forward, z: Array) -> Iterator[str]:
+    *steps, scale, mean, variance = forward_steps(layer, done, track(layer, done))
+    scale = replace(scale, remark=f"γ {_same(layer.weight)}, β {_same(layer.bias)}")
+    yield from _tell((Step("input", "x", done.x), *steps, scale, Step("ReLU", "z = max(0, y)", z), mean, variance))
+
+
+def _tell(steps: Iterable[Step]) -> Iterator[str]:
+    for step in steps:
+        yield from _table(f"{step.label:<18}{step.formula}" + (f"   {step.remark}" if step.remark else ""), step.values)
 
 
 def _same(values: Array) -> str:

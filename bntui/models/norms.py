@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+
+from bntui.config.kinds import Norm
 
 
 class Switchable(nn.Module):
@@ -11,30 +15,36 @@ class Switchable(nn.Module):
 
     Attributes
     ----------
+    features : int
+        Of its input, the size of dimension 1.
     enabled : bool
         False: the input passes through, and what is learned or tracked stands still.
     noise : float
         Strength of the noise that follows in training; 0 for none.
     generator : torch.Generator or None
         Where the noise is drawn from; on the device.
+    tap : callable or None
+        Is shown what was normalized, before the noise.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter
     eps: float
+    features: int
     enabled = True
     noise = 0.0
     generator: torch.Generator | None = None
+    tap: Callable[[Tensor], None] | None = None
 
     def draw_noise(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw scale and shift for each value of `y`, float32 [batch, features].
+        """Draw scale and shift for each value of `y`, float32 [batch, features, …].
 
         Both have, for each feature, a middle that is redrawn each step: the shift's is uniform within ± noise, the
         scale's between 1 and 1 + noise / 2. The single values lie around these, the shifts within ± noise / 5, the
         scales with a standard deviation of noise / 5. So the noise has neither mean 0 nor variance 1, as in the
         "noisy" batch norm of Santurkar et al. 2018 (https://arxiv.org/abs/1805.11604).
         """
-        own, each = torch.empty(2, y.shape[1], device=y.device), torch.empty_like(y)
+        own, each = torch.empty(2, y.shape[1], *[1] * (y.dim() - 2), device=y.device), torch.empty_like(y)
         own.uniform_(generator=self.generator)
         shift = each.uniform_(-self.noise / 5, self.noise / 5, generator=self.generator) + (2 * own[0] - 1) * self.noise
         scale = torch.empty_like(y).normal_(1, self.noise / 5, generator=self.generator) + own[1] * (self.noise / 2)
@@ -42,6 +52,8 @@ class Switchable(nn.Module):
 
     def disturb(self, y: Tensor) -> Tensor:
         """Return the normalized values with noise, if there is to be some now."""
+        if self.tap is not None:
+            self.tap(y)
         if not (self.training and self.noise):
             return y
         scale, shift = self.draw_noise(y)
@@ -67,6 +79,7 @@ class SwitchableBatchNorm1d(Switchable, nn.BatchNorm1d):
 
     def __init__(self, features: int, eps: float, momentum: float | None) -> None:
         super().__init__(features, eps=eps, momentum=momentum)
+        self.features = features
         self.frozen = False
         self.estimate: tuple[Tensor, Tensor] | None = None
         self.rows = 0
@@ -131,6 +144,7 @@ class SwitchableGroupNorm(Switchable, nn.GroupNorm):
 
     def __init__(self, features: int, groups: int, eps: float, instance: bool = False) -> None:
         super().__init__(groups, 1 if instance else features, eps=eps)
+        self.features = features
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise `x`, float32 [batch, features]."""
@@ -156,16 +170,25 @@ def normalize_in_groups(x: Tensor, rows: int, weight: Tensor, bias: Tensor, eps:
     return torch.cat(done)
 
 
-def build_norm(kind: str, features: int, eps: float, momentum: float | None) -> Switchable | None:
-    """Return the normalization of a name that `--norm` takes, None for `none`; draws no random number."""
-    if kind == "batch":
-        return SwitchableBatchNorm1d(features, eps, momentum)
-    if kind == "batch-renorm":
-        return SwitchableBatchRenorm1d(features, eps, momentum)
-    if kind == "instance":
-        return SwitchableGroupNorm(features, 1, eps, instance=True)
-    if kind == "layer":
-        return SwitchableGroupNorm(features, 1, eps)
-    if kind.startswith("group:"):
-        return SwitchableGroupNorm(features, int(kind.partition(":")[2]), eps)
-    return None
+_KINDS: dict[str, Callable[[Norm, int, float, float | None], Switchable]] = {
+    "batch": lambda norm, features, eps, momentum: SwitchableBatchNorm1d(features, eps, momentum),
+    "batch-renorm": lambda norm, features, eps, momentum: SwitchableBatchRenorm1d(features, eps, momentum),
+    "layer": lambda norm, features, eps, momentum: SwitchableGroupNorm(features, 1, eps),
+    "group": lambda norm, features, eps, momentum: SwitchableGroupNorm(features, norm.groups, eps),
+    "instance": lambda norm, features, eps, momentum: SwitchableGroupNorm(features, 1, eps, instance=True),
+}
+
+
+def build_norm(norm: Norm, features: int, eps: float, momentum: float | None) -> Switchable | None:
+    """Return a normalization, None for `none`; draws no random number.
+
+    Parameters
+    ----------
+    norm
+        Its kind.
+    features, eps
+        Size of dimension 1 of its input, and what is added to the variance before the square root.
+    momentum
+        Of the running statistics; None for their plain average.
+    """
+    return None if norm.kind == "none" else _KINDS[norm.kind](norm, features, eps, momentum)

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
-from bntui.data.resident import Samples
-from bntui.probes.flow import explain, read_flow, read_norms
+from bntui.data.source import Source
+from bntui.models.arms import Arms
+from bntui.probes.explain import explain
+from bntui.probes.flow import read_flow
 from bntui.probes.mechanism import Mechanism
+from bntui.probes.statistics import Inputs, inputs_of, read_normalizations
+from bntui.probes.taps import Taps
 from bntui.run.control import Control
-from bntui.run.events import BatchNormRead, Emit, FlowRead, Notice
-from bntui.training.fused.engine import Trainer
+from bntui.run.events import Emit, FlowRead, NormalizationRead, Notice
+from bntui.training.engine import Engine
+from bntui.training.progress import Progress
 
 WATCH_SECONDS = 0.5
 """How often somebody who watches gets a reading within an epoch."""
@@ -22,97 +31,118 @@ COST_SHARE = 20
 
 
 class Observer:
-    """Looks into the steps of one trainer: at the end of epochs, every so often, and for who watches."""
+    """Looks into the steps of one run: at the end of epochs, every so often, and for who watches.
 
-    def __init__(self, config: RunConfig, control: Control, emit: Emit, trainer: Trainer, train: Samples) -> None:
-        self._config, self._control, self._emit = config, control, emit
-        self._trainer, self._train = trainer, train
+    Who looks must not stop what is looked at: a reading that fails is told of once, and the next is tried.
+    """
+
+    def __init__(
+        self, config: RunConfig, control: Control, emit: Emit, arms: Arms, engine: Engine, source: Source,
+        progress: Progress, flowed: Callable[[FlowRead], None],
+    ) -> None:  # fmt: skip
+        self._config, self._control, self._emit, self._flowed = config, control, emit, flowed
+        self._arms, self._engine, self._source, self._progress = arms, engine, source, progress
         self._live: frozenset[str] = frozenset()
         self._next = time.perf_counter()
-        self._flow = self._explain = self._last = self._exported = False
+        self._last = False
+        self._due: tuple[str, ...] = ()
+        self._inputs: Inputs = {}
+        """Of the last step of the epoch, which the reading after its evaluation tells of."""
         self._failures: set[str] = set()
         """What has been said of readings that failed."""
-        self._probes: Mechanism | None = None
 
-    def before(self, x: Tensor, y: Tensor, step: int, last: bool, now: bool) -> bool:
-        """Prepare for a step on a batch, and return whether there is something to be read after it.
+    def wants(self, now: bool) -> bool:
+        """Whether something is to be read of the next step.
 
         Parameters
         ----------
-        x, y
-            The batch: inputs, float32 [batch, 784], and labels, int64 [batch].
-        step
-            Number of the step that is to come.
-        last
-            Whether it is the last of its epoch.
         now
             Whether who watches is to see this very step.
         """
-        try:
-            return self._prepare(x, y, step, last, now)
-        except Exception as error:
-            self.fail(error)
-            return False
-
-    def _prepare(self, x: Tensor, y: Tensor, step: int, last: bool, now: bool) -> bool:
         if now or time.perf_counter() >= self._next:
             self._next = time.perf_counter() + WATCH_SECONDS
             self._live = self._control.watching
-        config = self._config
-        due = config.probe if step % config.probe_every == 0 else ()
-        if not (last or due or self._live):
-            return False
-        self._last = last
-        self._flow, self._explain = last or "flow" in self._live, last or "explain" in self._live
-        if self._flow or self._explain:
-            self._trainer.look(True)
-        self._exported = bool(due)
-        names = due or (PROBES if "probes" in self._live else ())
-        if names:
-            self._probes = Mechanism(self._trainer.pair, x, y, names)
-        return True
+        step = self._progress.step + 1
+        self._last = step == self._progress.end
+        self._due = self._config.probe if step % self._config.probe_every == 0 else ()
+        return bool(self._last or self._due or self._live)
 
-    def after(self, epoch: int, step: int, lr: float) -> FlowRead | None:
-        """Read and emit what was prepared for; return what flowed, if it was read."""
-        begun = time.perf_counter()
-        flow: FlowRead | None = None
-        if self._flow:
-            unit = self._config.unit if self._last else self._control.unit
-            flow = read_flow(self._trainer.layers, epoch, step, unit, live=not self._last)
+    @contextlib.contextmanager
+    def looking(self, x: Tensor, y: Tensor) -> Iterator[None]:
+        """Look into the step on a batch, float32 [batch, …] and int64 [batch], that is made meanwhile."""
+        names = self._due or (PROBES if "probes" in self._live else ())
+        with contextlib.ExitStack() as stack:
+            taps: Taps = {}
+            mechanism: Mechanism | None = None
+            with self._guard():
+                if self._last or self._live & {"flow", "explain", "normalization"}:
+                    taps = stack.enter_context(self._engine.taps())
+                mechanism = Mechanism(self._arms.by_name, x, y, names) if names else None
+            yield
+            begun = time.perf_counter()
+            with self._guard():
+                self._read(taps, mechanism)
+            if self._live:
+                self._next = max(self._next, begun + COST_SHARE * (time.perf_counter() - begun))
+                self._live = frozenset()
+
+    def _read(self, taps: Taps, mechanism: Mechanism | None) -> None:
+        """Read and emit what was prepared for."""
+        control, last, live = self._control, self._last, self._live
+        # The step that was just made is not counted yet.
+        epoch, step = self._progress.epoch, self._progress.step + 1
+        inputs = inputs_of(taps)
+        self._inputs = inputs if last else {}
+        if taps and (last or "flow" in live):
+            flow = read_flow(taps, epoch, step, self._config.unit if last else control.unit, live=not last)
             self._emit(flow)
-        if self._explain:
-            watched = "explain" in self._control.watching
-            layer, channel = (self._control.layer, self._control.unit) if watched else (0, self._config.unit)
-            read = explain(self._trainer.norm_layers, layer, channel, step, live=not self._last)
-            if read is not None:
-                self._emit(read)
-        if self._flow or self._explain:
-            self._trainer.look(False)
-        if self._probes is not None:
-            self._emit(self._probes.probe(lr, self._train, epoch, step, not self._exported))
-        if "batch_norm" in self._live:
-            self.read_norms(epoch, step, live=True)
-        if self._live:
-            self._next = max(self._next, begun + COST_SHARE * (time.perf_counter() - begun))
-        self._flow, self._explain, self._probes, self._live = False, False, None, frozenset()
-        return flow
+            self._flowed(flow)
+        if taps and (last or "explain" in live):
+            watched = "explain" in control.watching
+            layer, channel = (control.layer, control.unit) if watched else (0, self._config.unit)
+            explained = explain(taps, layer, channel, step, live=not last)
+            if explained is not None:
+                self._emit(explained)
+        if mechanism is not None:
+            lr = self._engine.learning_rate
+            self._emit(mechanism.probe(lr, self._source, epoch, step, live=not self._due))
+        if "normalization" in live:
+            self._emit_normalizations(epoch, step, inputs, live=True)
 
-    def fail(self, error: Exception) -> None:
-        """Say, once, that a reading failed, and be ready for the next: who looks must not stop what is looked at."""
-        self._trainer.look(False)
-        self._flow, self._explain, self._probes, self._live = False, False, None, frozenset()
-        told = f"looking into the layers failed ({type(error).__name__}: {error})"
-        if told not in self._failures:
-            self._failures.add(told)
-            self._emit(Notice(f"{told}; training goes on, and the next reading is tried"))
+    def evaluated(self, epoch: int, step: int) -> None:
+        """Emit the state of the normalizations at the end of an epoch."""
+        with self._guard():
+            self._emit_normalizations(epoch, step, self._inputs, live=False)
+        self._inputs = {}
 
-    def read_norms(self, epoch: int, step: int, live: bool) -> None:
-        """Emit the state of the normalizations."""
-        if not self._trainer.norm_layers:
-            return
+    def _emit_normalizations(self, epoch: int, step: int, inputs: Inputs, live: bool) -> None:
+        arms = read_normalizations(self._arms.by_name, inputs)
+        if arms:
+            self._emit(NormalizationRead(epoch, step, arms, live))
+
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Say, once, that a reading failed, and go on."""
         try:
-            read = read_norms(self._trainer.norm_layers)
+            yield
         except Exception as error:
-            self.fail(error)
-        else:
-            self._emit(BatchNormRead(epoch, step, read, live))
+            told = f"looking into the layers failed ({type(error).__name__}: {error})"
+            if told not in self._failures:
+                self._failures.add(told)
+                self._emit(Notice(f"{told}; training goes on, and the next reading is tried"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a reading that is still to come needs."""
+        return {arm: {name: x.cpu().clone() for name, x in layers.items()} for arm, layers in self._inputs.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, ValueError or AttributeError if it did not."""
+        inputs: Inputs = {}
+        for arm, layers in state.items():
+            features = self._arms.layers[arm]
+            device = next(self._arms.by_name[arm].parameters()).device
+            for name, x in layers.items():
+                if x.dim() < 2 or x.shape[1] != features[name] or x.dtype != torch.float32:
+                    raise ValueError("the input of another layer")
+                inputs.setdefault(arm, {})[name] = x.to(device)
+        self._inputs = inputs

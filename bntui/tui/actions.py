@@ -28,7 +28,7 @@ PAUSING, RESUMING = "pausing…", "resuming…"
 SAID_SECONDS = 3.0
 """How long the screen keeps what it says of a key."""
 WRITING = "the results are being written"
-NOTHING_TRAINS = "a replay: nothing trains here"
+NOTHING_TRAINS = "this run is only looked at: nothing trains here"
 
 
 class CommandApp(OpenApp[int]):

@@ -74,7 +74,7 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
     return code
 
 
-def run_replay(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
+def open_run(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     """Show a finished or still growing run in the terminal app and return the exit code.
 
     Parameters

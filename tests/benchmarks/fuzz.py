@@ -10,6 +10,7 @@ with exit code 1 and the input in a file.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import gzip
 import io
@@ -22,13 +23,13 @@ import sys
 import tempfile
 import time
 import traceback
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import safetensors.torch
 import torch
 
 from bntui.config.options import RunConfig, read_config_file
@@ -36,13 +37,13 @@ from bntui.data import idx, resident
 from bntui.errors import BntuiError
 from bntui.lab.explain import explain, read_batch
 from bntui.run import events as e
-from bntui.run.arms import ARMS
 from bntui.run.control import Control
 from bntui.run.history import History, Series
 from bntui.storage.journal import read_events
 from bntui.storage.recorder import Recorder
+from bntui.storage.results_file import read_results
 from bntui.storage.resume import resumed_config
-from bntui.storage.schedule import read_interventions, read_results
+from bntui.storage.schedule import read_interventions
 from bntui.training import checkpoint, session
 from bntui.tui.plot.chart import draw
 from bntui.tui.sources.playback import Playback
@@ -52,7 +53,8 @@ from bntui.tui.views.figures import AXES, TITLES, View, figure
 from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.views.layers import ChannelTable, layer_panel
 from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-from bntui.tui.views.status import header, latest, one_line, state, summary
+from bntui.tui.views.status import header, state, tiny
+from bntui.tui.views.summary import latest, summary
 
 SECONDS = 2.0
 MEMORY = 500 << 20
@@ -188,21 +190,27 @@ def mutate_text(raw: bytes, rng: random.Random) -> bytes:
     return b"\n".join(lines)
 
 
-def mutate_zip(raw: bytes, rng: random.Random) -> bytes:
-    """Change one of the files in a checkpoint, pack them, rename one, or put something before them."""
-    kind = rng.randrange(5)
-    target = io.BytesIO(b"x" * 64 if kind == 0 else b"")
-    target.seek(0, io.SEEK_END)
-    packing = zipfile.ZIP_DEFLATED if kind == 1 else zipfile.ZIP_STORED
-    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(target, "w", packing) as new:
-        rows = old.namelist()
-        chosen = rows[0] if rng.random() < 0.7 else rng.choice(rows)
-        for row in rows:
-            contents = old.read(row)
-            if row == chosen and kind >= 2:
-                contents = mutate_bytes(contents, rng)
-            new.writestr(row if kind != 4 else row.replace("data/1", "data/../../x"), contents)
-    return target.getvalue()
+def mutate_tensors(raw: bytes, rng: random.Random) -> bytes:
+    """Change the header of a safetensors file: what it says of its own length, of tensors, or in its metadata."""
+    length = int.from_bytes(raw[:8], "little")
+    header, rest = raw[8 : 8 + length], raw[8 + length :]
+    kind = rng.randrange(4)
+    if kind == 0:
+        return rng.choice((0, 1, length - 1, 2**31, 2**63, 2**64 - 1)).to_bytes(8, "little") + raw[8:]
+    if kind == 1:
+        header = mutate_bytes(header, rng)
+    elif kind == 2:
+        header = json.dumps(mutate_value(json.loads(header), rng)).encode()
+    else:
+        # The checksum is that of the changed contents, so that it is not all that refuses them.
+        changed = json.loads(header)
+        state, kept = json.loads(changed["__metadata__"]["contents"])
+        text = json.dumps([mutate_value(state, rng), kept])
+        with contextlib.suppress(Exception):
+            tensors = safetensors.torch.load(raw)
+            changed["__metadata__"].update(contents=text, sha256=checkpoint._digest(text, tensors))
+        header = json.dumps(changed).encode()
+    return len(header).to_bytes(8, "little") + header + rest
 
 
 def mutate_gzip(raw: bytes, rng: random.Random) -> bytes:
@@ -217,7 +225,7 @@ def render(history: History, look: Look, size: tuple[int, int], axis: str) -> It
     """Yield all text that the app would show of a history."""
     width, height = size
     plain = axis == "step"
-    yield one_line(history)
+    yield from tiny(history, width, height)
     for rate in (0.0, 123.4):
         yield header(history, look, width, rate).plain
     for text in (state(history, look, "", width), summary(history, look, width), latest(history, look, height),
@@ -313,7 +321,7 @@ class Readers:
         )
         self.dataset = resident.load(self.config, torch.device("cpu"), lambda *_: None, lambda _: None)
         self.state, self.kept = checkpoint.unpack(self.checkpoint)
-        self.series = history.steps.to_dict()
+        self.series = history.steps.state_dict()
 
     def all(self) -> list[Reader]:
         """Return the readers."""
@@ -335,8 +343,8 @@ class Readers:
             Reader("views of a folder", 2, [self.journal], (mutate_journal,), self._views_of_folder),
             Reader("read_events", 5, [self.journal], (mutate_journal, mutate_bytes), self._events),
             Reader("from_dict", 14, lines, (mutate_json,), self._from_dict, own=(ValueError,)),
-            Reader("Series.from_dict", 4, [json.dumps(self.series).encode()], (mutate_json,), self._series),
-            Reader("unpack", 8, [self.checkpoint], (mutate_zip, mutate_bytes), self._unpack,
+            Reader("Series", 4, [json.dumps(self.series).encode()], (mutate_json,), self._series),
+            Reader("unpack", 8, [self.checkpoint], (mutate_tensors, mutate_bytes), self._unpack,
                    own=(checkpoint.DamagedError,)),
             Reader("checkpoint.restore", 3, [b""], (self._hostile_seed,), self._restore,
                    own=(BntuiError, checkpoint.DamagedError)),
@@ -400,7 +408,9 @@ class Readers:
 
     def _series(self, raw: bytes) -> bool:
         try:
-            Series.from_dict(json.loads(raw)).points()
+            series = Series(list(self.series["means"]))
+            series.load_state_dict(json.loads(raw))
+            series.points()
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
             # What it says it raises; the caller of Recorder.restore makes a damaged checkpoint of them.
             return False
@@ -419,11 +429,12 @@ class Readers:
         changed = mutate_state(self.state, rng) if raw else self.state
         config = RunConfig(**{**self.config.to_dict(), "resume": str(self.folder / "run")})
         trained = session.Session(config, self.dataset, torch.device("cpu"), lambda _: None, Control())
-        checkpoint.restore(trained, changed)
-        trained.plan()
-        left = trained.last_step - trained.step
+        trained.autosave._restore(changed)
+        progress = trained.progress
+        progress.plan()
+        left = progress.last_step - progress.step
         # Whatever is left to do must come to an end: each round through the epochs takes a step.
-        assert left <= 0 or trained.epoch_end >= trained.step, "training would not end"
+        assert left <= 0 or progress.epoch_end >= progress.step, "training would not end"
         if 0 < left <= 40 and raw:
             trained.train()
         return True
@@ -438,8 +449,8 @@ class Readers:
         recorder = Recorder(RunConfig(**{**self.config.to_dict(), "resume": str(folder), "run_dir": None}), History())
         try:
             recorder.restore(kept)
-            recorder.take(e.Stepped(30, 1, (1.0,), (1.0,), 1.0))
-            recorder.take(e.Finished("completed", 30, dict.fromkeys(ARMS, ""), 1.0))
+            recorder.take(e.Stepped(30, 1, dict.fromkeys(self.series["means"], (1.0,)), 1.0))
+            recorder.take(e.Finished("completed", 30, dict.fromkeys(self.series["means"], ""), 1.0))
             recorder.write_results()
         finally:
             recorder.close()

@@ -109,7 +109,7 @@ class Stranger:
                     "all",
                 ]
                 subprocess.run([*BNTUI, *options, "--run-dir", str(made)], check=True, timeout=10 * TIMEOUT)
-            return ["replay", str(made)]
+            return ["open", str(made)]
         return [*DATA, "--epochs", "2" if stage == "finished" else "100000", "--run-dir", str(run)]
 
     def _wait(self, s: TerminalSession, wanted: bytes) -> None:

@@ -4,7 +4,7 @@ import json
 import queue
 import shlex
 import threading
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import training_runs
 from bntui.config import parsers
-from bntui.config.interventions import NUMERIC_ACTIONS, SETTINGS, Scalar, command, initial, interventions, schedule
+from bntui.config.interventions import (
+    INTERVENTIONS,
+    SETTINGS,
+    Scalar,
+    initial,
+    parse,
+    parse_recorded,
+    parse_schedule,
+    schedule_text,
+)
 from bntui.config.options import RunConfig
 from bntui.data.order import DataOrder
-from bntui.data.resident import load, to_input
+from bntui.data.resident import load
+from bntui.data.samples import to_input
+from bntui.data.source import first
 from bntui.errors import UsageError
-from bntui.models.mlp import build_pair
+from bntui.models import mlp
+from bntui.models.arms import state_sha256
+from bntui.models.estimates import estimate
 from bntui.models.norms import SwitchableBatchNorm1d
 from bntui.run import control as c
 from bntui.run import events as e
@@ -27,45 +41,19 @@ from bntui.run.history import History
 from bntui.storage import results
 from bntui.storage.schedule import read_interventions, scheduled
 from bntui.training import session
-from bntui.training.evaluation import estimate
-from bntui.training.fused.engine import Trainer, state_sha256
+from bntui.training.engine import build_engine
+from bntui.training.fused.engine import FusedEngine
+from training_runs import evaluations, hashes, losses, losses_of, numbers, only, run
 
 CPU = torch.device("cpu")
 Schedule = list[tuple[int, c.Command]]
 
-
-def small(**options: Any) -> RunConfig:
-    """Two epochs of 20 steps."""
-    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 60, "epochs": 2, "device": "cpu"}
-    return RunConfig(**{**base, "hidden": (16, 12), **options})
+small = partial(training_runs.small, epochs=2, hidden=(16, 12), validation_samples=60)
+"""Two epochs of 20 steps."""
 
 
-def run(config: RunConfig, plan: Iterable[tuple[int, c.Command]] = ()) -> list[e.Event]:
-    events: list[e.Event] = []
-    session.run(config, events.append, c.Control(plan))
-    return events
-
-
-def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def losses(events: list[e.Event]) -> list[tuple[float, float]]:
-    return [pair for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)]
-
-
-def hashes(events: list[e.Event]) -> dict[str, str]:
-    found: dict[str, str] = only(events, e.Finished)[0].state_sha256
-    return found
-
-
-def evaluations(events: list[e.Event]) -> list[tuple[Any, ...]]:
-    return [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
-
-
-def numbers(events: list[e.Event]) -> str:
-    """Everything of a run that no clock may change, as text, in which NaN equals NaN."""
-    return repr([losses(events), evaluations(events), only(events, e.BatchNormRead), hashes(events)])
+def commands(text: str) -> Schedule:
+    return [(step, c.Change(name, value)) for step, name, value in parse_commands(text)]
 
 
 def exported(events: list[e.Event], path: Path) -> str:
@@ -73,7 +61,7 @@ def exported(events: list[e.Event], path: Path) -> str:
     history = History()
     for event in events:
         history.apply(event)
-    path.write_text(results.to_json(results.build(history)))
+    path.write_text(results.to_json(results.build(history, path)))
     return str(path)
 
 
@@ -102,8 +90,8 @@ OF_EVALUATION = ("bn_eval", "shift", "adapt_bn")
         ("shift", "noise:0.30", c.Change("shift", "noise:0.3")),
         ("shift", "none", c.Change("shift", "none")),
         ("adapt_bn", True, c.Change("adapt_bn", True)),
-        ("precise_bn", None, c.PreciseBatchNorm()),
-        ("restart_arm", "plain", c.RestartArm("plain")),
+        ("precise_bn", None, c.Change("precise_bn")),
+        ("restart_arm", "none", c.Change("restart_arm", "none")),
     ],
 )
 def test_what_an_intervention_is_the_command_of(action: str, value: object, expected: c.Command) -> None:
@@ -159,14 +147,14 @@ def test_every_setting_begins_as_its_option_says_and_takes_its_own_default() -> 
 
 
 def test_a_schedule_is_read_part_by_part() -> None:
-    text = "1000:dropout=0.5,0:bn=off,7:shift=rotation:-30,7:precise_bn,9:restart_arm=bn,9:learning_rate=1e-3"
+    text = "1000:dropout=0.5,0:bn=off,7:shift=rotation:-30,7:precise_bn,9:restart_arm=batch,9:learning_rate=1e-3"
     expected: Schedule = [
         (1000, c.Change("dropout", 0.5)), (0, c.Change("bn", False)), (7, c.Change("shift", "rotation:-30")),
-        (7, c.PreciseBatchNorm()), (9, c.RestartArm("bn")), (9, c.Change("learning_rate", 0.001)),
+        (7, c.Change("precise_bn")), (9, c.Change("restart_arm", "batch")), (9, c.Change("learning_rate", 0.001)),
     ]  # fmt: skip
-    assert schedule(text) == expected
-    assert interventions(text) == text
-    assert schedule("") == []
+    assert commands(text) == expected
+    assert schedule_text(text) == text
+    assert commands("") == []
     config = RunConfig(intervene=text)
     assert scheduled(config) == expected
     words = shlex.split(config.to_command())
@@ -196,7 +184,7 @@ def test_a_schedule_is_read_part_by_part() -> None:
 )
 def test_a_schedule_that_makes_no_sense_is_a_usage_error(text: str, told: str) -> None:
     with pytest.raises(ValueError) as plain:
-        schedule(text)
+        commands(text)
     assert str(plain.value).startswith(told)
     with pytest.raises(UsageError) as error:
         RunConfig(intervene=text)
@@ -206,13 +194,13 @@ def test_a_schedule_that_makes_no_sense_is_a_usage_error(text: str, told: str) -
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(VALUES))))
 def test_any_list_of_interventions_can_be_written_as_a_schedule(rows: list[tuple[int, tuple[str, Any, Any]]]) -> None:
     text = ",".join(f"{step}:{action}={to}" for step, (action, _, to) in rows)
-    assert schedule(text) == [(step, c.Change(action, to)) for step, (action, _, to) in rows]
+    assert commands(text) == [(step, c.Change(action, to)) for step, (action, _, to) in rows]
 
 
 @given(st.text(st.sampled_from("0123:=,bnof x.-"), max_size=12) | st.text(max_size=20))
 def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
     try:
-        planned = schedule(text)
+        planned = commands(text)
     except ValueError as error:
         assert str(error)
     else:
@@ -220,7 +208,7 @@ def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
 
 
 def test_a_replay_takes_the_place_of_what_was_planned(tmp_path: Path) -> None:
-    events = run(small(intervene="5:bn=off"), schedule("5:bn=off"))
+    events = run(small(intervene="5:bn=off"), commands("5:bn=off"))
     file = exported(events, tmp_path / "results.json")
     assert scheduled(RunConfig(intervene="9:bn=off", replay_interventions=file)) == [(5, c.Change("bn", False))]
 
@@ -252,7 +240,7 @@ def test_an_intervention_is_recorded_takes_effect_and_can_be_replayed(
     file = exported(events, tmp_path / "results.json")
     assert read_interventions(file) == [(7, command(action, after))]
     assert numbers(run(small(), read_interventions(file))) == numbers(events)
-    assert numbers(run(small(), schedule(f"7:{action}={after}"))) == numbers(events)
+    assert numbers(run(small(), commands(f"7:{action}={after}"))) == numbers(events)
 
 
 @pytest.mark.parametrize(("action", "before", "after"), VALUES)
@@ -285,9 +273,9 @@ def test_what_is_set_back_at_once_changes_nothing(action: str, before: Scalar, a
 
 MANY: Schedule = [
     (3, c.Change("dropout", 0.3)), (5, c.Change("batch_size", 16)), (5, c.Change("bn_noise", 0.4)),
-    (9, c.RestartArm("bn")), (12, c.Change("shift", "noise:0.3")), (12, c.Change("bn", False)),
-    (15, c.ScaleLearningRate(0.3)), (20, c.Change("bn")), (22, c.PreciseBatchNorm()), (25, c.Change("freeze")),
-    (31, c.Change("batch_size", 100)), (32, c.RestartArm("plain")), (33, c.Change("freeze")),
+    (9, c.Change("restart_arm", "batch")), (12, c.Change("shift", "noise:0.3")), (12, c.Change("bn", False)),
+    (15, c.Scale("learning_rate", 0.3)), (20, c.Change("bn")), (22, c.Change("precise_bn")), (25, c.Change("freeze")),
+    (31, c.Change("batch_size", 100)), (32, c.Change("restart_arm", "none")), (33, c.Change("freeze")),
     (34, c.Change("adapt_bn")), (36, c.Change("bn_eval", "single")), (37, c.Change("dropout", 0.0)),
 ]  # fmt: skip
 
@@ -295,8 +283,8 @@ MANY: Schedule = [
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"norm": "batch-renorm", "versus": "batch", "optimizer": "sgd:0.9"}, {"norm": "group:4"},
-        {"norm": "none", "versus": "layer", "bn_momentum": "cumulative"}, {"dropout": 0.1, "bn_noise": 0.2},
+        {}, {"arms": ("batch-renorm", "batch"), "optimizer": "sgd:0.9"}, {"arms": ("group:4", "none")},
+        {"arms": ("none", "layer"), "bn_momentum": "cumulative"}, {"dropout": 0.1, "bn_noise": 0.2},
     ],
 )  # fmt: skip
 def test_many_interventions_are_replayed_to_the_same_numbers(options: dict[str, Any], tmp_path: Path) -> None:
@@ -355,7 +343,7 @@ def test_another_batch_size_goes_on_with_the_rest_of_the_epoch(
     assert [len(x) for x in seen] == [32] * at + [to] * (plan[1] - at)
     # Each epoch is the beginning of its own permutation: no sample comes twice.
     dataset = load(config, CPU, lambda *_: None, print)
-    order = DataOrder(build_pair(config, CPU).generator)
+    order = DataOrder(mlp.build(config, CPU).generator)
     for begin, end in zip((0, *ends), ends, strict=False):
         used = torch.cat([torch.empty(0, 784), *seen[begin:end]])
         rows = order.next_epoch(650)[: len(used)]
@@ -370,7 +358,7 @@ def test_the_batch_size_can_change_again_and_again_within_an_epoch(seen: list[to
     assert [len(x) for x in seen] == [32] * 2 + [100] * 2 + [7] * 55
     assert [(row.step, row.total_steps) for row in only(events, e.Planned)] == [(2, 7), (4, 59)]
     dataset = load(config, CPU, lambda *_: None, print)
-    rows = DataOrder(build_pair(config, CPU).generator).next_epoch(650)[:649]
+    rows = DataOrder(mlp.build(config, CPU).generator).next_epoch(650)[:649]
     assert torch.equal(torch.cat(seen), to_input(dataset.train.images[rows]))
     assert [row.step for row in only(events, e.EpochEnded)] == [59]
 
@@ -403,12 +391,12 @@ def test_another_batch_size_is_what_batch_evaluation_takes() -> None:
         ({}, c.Change("shift", "blur:1"), "shift takes none, or KIND:STRENGTH of"),
         ({}, c.Change("bn_eval", "median"), "bn eval takes one of running, batch, single, precise, not median"),
         ({}, c.Change("bn", "maybe"), "bn takes on or off, not maybe; it stays at True"),
-        ({"norm": "none"}, c.Change("bn", False), "bn: neither arm has a normalization"),
-        ({"norm": "none"}, c.Change("bn_noise", 0.5), "bn noise: neither arm has a normalization"),
-        ({"norm": "none"}, c.Change("bn_eval", "single"), "bn eval: neither arm has a normalization that keeps"),
-        ({"norm": "group:4"}, c.Change("freeze"), "freeze: neither arm has a normalization that keeps statistics"),
-        ({"norm": "layer"}, c.Change("adapt_bn"), "adapt bn: neither arm has a normalization that keeps statistics"),
-        ({"norm": "instance", "versus": "layer"}, c.PreciseBatchNorm(), "precise bn: neither arm has"),
+        ({"arms": ("none", "none")}, c.Change("bn", False), "bn: no arm has a normalization"),
+        ({"arms": ("none", "none")}, c.Change("bn_noise", 0.5), "bn noise: no arm has a normalization"),
+        ({"arms": ("none", "none")}, c.Change("bn_eval", "single"), "bn eval: no arm has a normalization that keeps"),
+        ({"arms": ("group:4", "none")}, c.Change("freeze"), "freeze: no arm has a normalization that keeps statistics"),
+        ({"arms": ("layer", "none")}, c.Change("adapt_bn"), "adapt bn: no arm has a normalization that keeps statistics"),
+        ({"arms": ("instance", "layer")}, c.Change("precise_bn"), "precise bn: no arm has"),
     ],
 )  # fmt: skip
 def test_the_impossible_is_told_of_and_leaves_no_trace(options: dict[str, Any], planned: c.Command, told: str) -> None:
@@ -421,21 +409,21 @@ def test_the_impossible_is_told_of_and_leaves_no_trace(options: dict[str, Any], 
 
 
 def test_what_either_arm_has_can_be_changed() -> None:
-    config = small(norm="group:4", versus="batch")
-    frozen, precise = run(config, [(7, c.Change("freeze"))]), run(config, [(7, c.PreciseBatchNorm())])
+    config = small(arms=("group:4", "batch"))
+    frozen, precise = run(config, [(7, c.Change("freeze"))]), run(config, [(7, c.Change("precise_bn"))])
     untouched = run(config)
     for events in (frozen, precise):
         assert len(only(events, e.Intervened)) == 1
         assert hashes(events)["bn"] == hashes(untouched)["bn"]
         assert hashes(events)["plain"] != hashes(untouched)["plain"]
-    off = run(small(norm="none", versus="batch"), [(7, c.Change("bn", False))])
-    assert hashes(off)["bn"] == hashes(run(small(norm="none", versus="batch")))["bn"]
+    off = run(small(arms=("none", "batch")), [(7, c.Change("bn", False))])
+    assert hashes(off)["bn"] == hashes(run(small(arms=("none", "batch"))))["bn"]
     assert only(off, e.Intervened) == [e.Intervened(7, 1, "bn", True, False)]
 
 
 def test_precise_bn_puts_the_running_statistics_where_the_training_set_has_them(tmp_path: Path) -> None:
     config = small(max_steps=8)
-    events = run(config, [(7, c.PreciseBatchNorm()), (7, c.Change("freeze", True))])
+    events = run(config, [(7, c.Change("precise_bn")), (7, c.Change("freeze", True))])
     assert only(events, e.Intervened)[0] == e.Intervened(7, 1, "precise_bn", None, None)
     pair = build_pair(config, CPU)
     trainer = Trainer(pair, config)
@@ -445,22 +433,22 @@ def test_precise_bn_puts_the_running_statistics_where_the_training_set_has_them(
         for part in torch.split(rows, 32)[:7]:
             trainer.step(to_input(dataset.train.images[part]), dataset.train.labels[part])
     expected = estimate(pair.bn, dataset.train)
-    for layer, (mean, variance) in zip(only(events, e.BatchNormRead)[-1].layers, expected, strict=True):
+    for layer, (mean, variance) in zip(only(events, e.NormalizationRead)[-1].layers, expected, strict=True):
         assert layer.running_mean == tuple(mean.tolist()) and layer.running_var == tuple(variance.tolist())
     assert losses(events)[:7] == losses(run(config))[:7]
     file = exported(events, tmp_path / "results.json")
     assert numbers(run(config, read_interventions(file))) == numbers(events)
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("arm", ["batch", "none"])
 @pytest.mark.parametrize(
-    "options", [{}, {"versus": "batch-renorm"}, {"weights": "independent", "optimizer": "sgd:0.9"}, {"dropout": 0.3}]
+    "options", [{}, {"arms": ("batch", "batch-renorm")}, {"weights": "independent", "optimizer": "sgd:0.9"}, {"dropout": 0.3}]
 )
 def test_a_restarted_arm_is_where_it_began_and_the_other_goes_on(
     options: dict[str, Any], arm: str, tmp_path: Path
 ) -> None:
     config = small(**options)
-    events = run(config, [(27, c.RestartArm(arm)), (27, c.Export())])
+    events = run(config, [(27, c.Change("restart_arm", arm)), (27, c.Export())])
     assert only(events, e.Intervened)[0] == e.Intervened(27, 2, "restart_arm", None, arm)
     other = "plain" if arm == "bn" else "bn"
     untouched = run(config, [(27, c.Export())])
@@ -478,19 +466,19 @@ def test_a_restarted_arm_is_where_it_began_and_the_other_goes_on(
     assert numbers(run(config, read_interventions(file))) == numbers(events)
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("arm", ["batch", "none"])
 def test_restarted_before_the_first_step_an_arm_trains_as_ever(arm: str) -> None:
-    events = run(small(), [(0, c.RestartArm(arm))])
+    events = run(small(), [(0, c.Change("restart_arm", arm))])
     assert numbers(events) == numbers(run(small()))
     assert only(events, e.Intervened) == [e.Intervened(0, 1, "restart_arm", None, arm)]
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("arm", ["batch", "none"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "sgd:0.9"])
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"norm": "batch-renorm", "versus": "group:4"}, {"bn_momentum": "cumulative", "versus": "batch"},
+        {}, {"arms": ("batch-renorm", "group:4")}, {"bn_momentum": "cumulative", "arms": ("batch", "batch")},
         {"weights": "independent", "activation": "gelu"},
     ],
 )  # fmt: skip
@@ -531,7 +519,7 @@ def test_an_arm_that_has_diverged_can_be_restarted() -> None:
     plan: Schedule = [
         (2, c.Change("learning_rate", 50.0)),
         (12, c.Change("learning_rate", 0.1)),
-        (12, c.RestartArm("plain")),
+        (12, c.Change("restart_arm", "none")),
     ]
     events = run(config, plan)
     assert ("plain", "diverged") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
@@ -543,14 +531,14 @@ def test_an_arm_that_has_diverged_can_be_restarted() -> None:
 
 def test_while_batch_norm_is_off_a_restarted_arm_stays_without() -> None:
     config = small()
-    events = run(config, [(5, c.Change("bn", False)), (9, c.RestartArm("bn"))])
-    layer = only(events, e.BatchNormRead)[-1].layers[0]
+    events = run(config, [(5, c.Change("bn", False)), (9, c.Change("restart_arm", "batch"))])
+    layer = only(events, e.NormalizationRead)[-1].layers[0]
     assert layer.weight == layer.running_var == (1.0,) * 16
     assert layer.bias == layer.running_mean == (0.0,) * 16
 
 
 def test_frozen_and_disturbed_layers_are_those_of_the_arms_that_have_them() -> None:
-    pair = build_pair(small(norm="batch", versus="batch-renorm", bn_noise=0.5), CPU)
+    pair = build_pair(small(arms=("batch", "batch-renorm"), bn_noise=0.5), CPU)
     assert pair.normalized == "bn"
     assert [norm.noise for norm in pair.norms] == [0.5, 0.5]
     assert [type(norm) is SwitchableBatchNorm1d for norm in pair.batch_norms] == [True, True, False, False]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import queue
 import random
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +11,33 @@ import pytest
 import torch
 
 import baseline
-from bntui.config.interventions import command as command_of
 from bntui.config.options import RunConfig, build_config
-from bntui.data.resident import Samples, load
+from bntui.data.resident import load
+from bntui.data.samples import to_input
 from bntui.errors import DeviceError, Interrupted
-from bntui.models.mlp import build_pair
+from bntui.models import mlp
 from bntui.probes import mechanism
 from bntui.run import control as c
 from bntui.run import events as e
 from bntui.run.alerts import gradient_ratio
-from bntui.training import evaluation, observer, session, state
+from bntui.training import evaluation, observer, session
 from bntui.training.evaluation import evaluate
-from bntui.training.fused.engine import Trainer
-
-
-def small(**options: Any) -> RunConfig:
-    """Three epochs of 20 steps."""
-    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 100, "epochs": 3, "device": "cpu"}
-    return RunConfig(**{**base, **options})
-
-
-def run(config: RunConfig, schedule: Iterable[tuple[int, c.Command]] = ()) -> list[e.Event]:
-    events: list[e.Event] = []
-    session.run(config, events.append, c.Control(schedule))
-    return events
-
-
-def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def losses(events: list[e.Event]) -> list[tuple[float, float]]:
-    return [pair for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)]
-
-
-def numbers(events: list[e.Event]) -> list[Any]:
-    """Everything of a run that no clock may change."""
-    epochs = [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
-    return [losses(events), epochs, only(events, e.BatchNormRead), only(events, e.Finished)[0].state_sha256]
+from bntui.training.fused.engine import FusedEngine
+from training_runs import hashes, losses, numbers, only, run, small
 
 
 def test_the_events_of_a_run() -> None:
     events = run(small())
     started, finished = only(events, e.Started)[0], events[-1]
     assert (started.steps_per_epoch, started.total_steps) == (20, 60)
-    assert started.layers == {"bn1": 32, "bn2": 32}
+    assert [(arm.name, arm.norm) for arm in started.arms] == [("batch", "batch"), ("none", "none")]
+    assert started.layers == {"batch": {"norm1": 32, "norm2": 32}}
     assert started.config["data"] == "synthetic"
     assert started.config["threads"] == started.environment["threads"] == 1
     assert started.dataset["train_samples"] == 650
     assert len(losses(events)) == 60
     assert [(row.epoch, row.step) for row in only(events, e.EpochEnded)] == [(1, 20), (2, 40), (3, 60)]
-    assert [reading.step for reading in only(events, e.BatchNormRead)] == [20, 40, 60]
+    assert [reading.step for reading in only(events, e.NormalizationRead)] == [20, 40, 60]
     assert isinstance(finished, e.Finished)
     assert (finished.status, finished.step) == ("completed", 60)
 
@@ -84,7 +59,7 @@ def test_how_often_losses_are_read_changes_no_number(monkeypatch: pytest.MonkeyP
 def test_both_arms_learn_and_batch_norm_is_ahead() -> None:
     events = run(small(train_samples=6_000, validation_samples=1_000))
     last = only(events, e.EpochEnded)[-1].validation
-    assert last.bn.accuracy > last.plain.accuracy > 0.6
+    assert last["batch"].accuracy > last["none"].accuracy > 0.6
 
 
 def test_max_steps_ends_within_an_epoch_with_an_evaluation() -> None:
@@ -94,35 +69,33 @@ def test_max_steps_ends_within_an_epoch_with_an_evaluation() -> None:
     assert losses(events) == losses(run(small()))[:25]
 
 
+@pytest.mark.parametrize("engine", ["fused", "autograd"])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_lab_is_the_tutorials_loop_bit_for_bit(fashion_mnist: Path, seed: int) -> None:
+def test_lab_is_the_tutorials_loop_bit_for_bit(fashion_mnist: Path, seed: int, engine: str) -> None:
     given = {"preset": "lab", "data": "fashion-mnist", "data_dir": str(fashion_mnist), "epochs": 2, "seed": seed}
-    events = run(build_config({**given, "threads": 1}))
+    events = run(build_config({**given, "threads": 1, "engine": engine}))
     expected = baseline.train(*baseline.read_idx_folder(fashion_mnist), epochs=2, seed=seed)
-    assert events[-1].state_sha256 == expected["state_sha256"]  # type: ignore[union-attr]
+    assert hashes(events) == expected["state_sha256"]
     for row, theirs in zip(only(events, e.EpochEnded), expected["epochs"], strict=True):
-        for arm in ("bn", "plain"):
-            ours = getattr(row.train, arm)
+        for arm, ours in row.train.items():
             assert ours.loss == pytest.approx(theirs["train"][arm]["loss"], abs=1e-5)
             assert ours.accuracy == pytest.approx(theirs["train"][arm]["accuracy"], abs=1e-5)
     # The tutorial drops the last 16 validation samples.
     config = RunConfig(data="fashion-mnist", data_dir=str(fashion_mnist))
-    dataset = load(config, torch.device("cpu"), lambda *_: None, print)
-    pair = build_pair(config, torch.device("cpu"))
-    for ours_model, theirs_model in zip((pair.bn, pair.plain), expected["models"], strict=True):
-        ours_model.load_state_dict(theirs_model.state_dict())
-    both = Samples(dataset.validation.images[:9_984], dataset.validation.labels[:9_984])
-    split = evaluate(pair, both)
-    for arm in ("bn", "plain"):
-        metrics = getattr(split, arm)
+    source = load(config, torch.device("cpu"), lambda *_: None, print)
+    models = dict(zip(("batch", "none"), expected["models"], strict=True))
+    batch = to_input(source.validation.images[:9_984]), source.validation.labels[:9_984]
+    found = evaluate(models, iter([batch]))
+    assert found is not None
+    for arm, metrics in found.items():
         assert metrics.loss == pytest.approx(expected["epochs"][-1]["validation"][arm]["loss"], abs=1e-5)
         assert metrics.accuracy == pytest.approx(expected["epochs"][-1]["validation"][arm]["accuracy"], abs=1e-6)
 
 
 def test_lab_on_generated_digits_is_the_tutorials_loop_bit_for_bit() -> None:
     config = build_config({**small().to_dict(), "preset": "lab", "weights": "independent", "batch_size": 32})
-    dataset = load(config, torch.device("cpu"), lambda *_: None, print)
-    sets = [baseline.Images(part.images, part.labels, True) for part in (dataset.train, dataset.validation)]
+    source = load(config, torch.device("cpu"), lambda *_: None, print)
+    sets = [baseline.Images(part.images, part.labels, True) for part in (source.train, source.validation)]
     expected = baseline.train(sets[0], sets[1], epochs=3, seed=1)
     assert run(config)[-1].state_sha256 == expected["state_sha256"]  # type: ignore[union-attr]
 
@@ -131,7 +104,7 @@ def test_every_intervention_is_recorded_with_its_step_and_changes_the_numbers_fr
     schedule: list[tuple[int, c.Command]] = [
         (0, c.Change("learning_rate", 0.02)),
         (7, c.Change("bn")),
-        (12, c.ScaleLearningRate(1.5)),
+        (12, c.Scale("learning_rate", 1.5)),
         (20, c.Change("bn", True)),
         (25, c.Change("freeze")),
         (30, c.Change("freeze", False)),
@@ -156,10 +129,11 @@ def test_every_intervention_is_recorded_with_its_step_and_changes_the_numbers_fr
 
 def test_recorded_interventions_give_the_same_numbers_again() -> None:
     first = run(
-        small(), [(7, c.Change("bn")), (12, c.ScaleLearningRate(1.5)), (19, c.Change("bn")), (40, c.Change("freeze"))]
+        small(),
+        [(7, c.Change("bn")), (12, c.Scale("learning_rate", 1.5)), (19, c.Change("bn")), (40, c.Change("freeze"))],
     )
     rows = only(first, e.Intervened)
-    again = run(small(), [(row.step, command_of(row.action, row.after)) for row in rows])
+    again = run(small(), [(row.step, c.Change(row.action, row.after)) for row in rows])
     assert numbers(again) == numbers(first)
 
 
@@ -185,17 +159,17 @@ def test_an_impossible_learning_rate_is_refused_with_a_notice(lr: float) -> None
 
 def test_while_batch_norm_is_off_its_parameters_and_statistics_stand_still() -> None:
     events = run(small(), [(20, c.Change("bn", False))])
-    first, second, third = only(events, e.BatchNormRead)
-    for before, after in zip(second.layers, third.layers, strict=True):
+    first, second, third = only(events, e.NormalizationRead)
+    for before, after in zip(second.arms["batch"], third.arms["batch"], strict=True):
         assert before.running_mean == after.running_mean
         assert (before.weight, before.bias) == (after.weight, after.bias)
         assert before.batch_mean != after.batch_mean
-    assert first.layers[0].running_mean == second.layers[0].running_mean
+    assert first.arms["batch"][0].running_mean == second.arms["batch"][0].running_mean
 
 
 def test_while_frozen_the_statistics_stand_still_and_gamma_and_beta_learn() -> None:
-    first, second, _ = only(run(small(), [(20, c.Change("freeze", True))]), e.BatchNormRead)
-    for before, after in zip(first.layers, second.layers, strict=True):
+    first, second, _ = only(run(small(), [(20, c.Change("freeze", True))]), e.NormalizationRead)
+    for before, after in zip(first.arms["batch"], second.arms["batch"], strict=True):
         assert (before.running_mean, before.running_var) == (after.running_mean, after.running_var)
         assert before.weight != after.weight
 
@@ -260,7 +234,7 @@ def test_divergence_of_one_arm_is_an_alert_and_the_other_goes_on() -> None:
     # Steps this long blow up four layers without BN; with BN, the size of the weights does not matter to the output.
     events = run(small(optimizer="sgd", lr=50.0, hidden=(32,) * 4, init="kaiming", epochs=1))
     alerts = only(events, e.Alert)
-    assert [(alert.arm, alert.kind) for alert in alerts if alert.kind == "diverged"] == [("plain", "diverged")]
+    assert [(alert.arm, alert.kind) for alert in alerts if alert.kind == "diverged"] == [("none", "diverged")]
     assert 1 <= alerts[0].step <= 20
     bn, plain = losses(events)[alerts[0].step - 1]
     assert bn == bn
@@ -340,7 +314,7 @@ def test_a_failure_is_told_before_it_is_raised(monkeypatch: pytest.MonkeyPatch) 
     def fail(*_: object) -> None:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
-    monkeypatch.setattr(Trainer, "step", fail)
+    monkeypatch.setattr(FusedEngine, "forward_backward", fail)
     events: list[e.Event] = []
     with pytest.raises(DeviceError, match="out of memory on cpu; try --batch-size 16"):
         session.run(small(), events.append, c.Control())
@@ -360,8 +334,8 @@ def test_a_device_that_is_not_there(device: str) -> None:
 def test_a_gpu_trains_like_the_cpu(options: dict[str, Any]) -> None:
     cpu, gpu = (only(run(small(device=device, epochs=1, **options)), e.EpochEnded)[0] for device in ("cpu", "cuda"))
     if not options.get("dropout"):
-        assert gpu.train.bn.loss == pytest.approx(cpu.train.bn.loss, rel=0.02)
-        assert gpu.train.plain.loss == pytest.approx(cpu.train.plain.loss, rel=0.02)
+        for arm, metrics in gpu.train.items():
+            assert metrics.loss == pytest.approx(cpu.train[arm].loss, rel=0.02)
     assert run(small(device="cuda", **options))[-1].status == "completed"  # type: ignore[union-attr]
 
 
@@ -369,37 +343,34 @@ def test_gradients_of_a_deep_sigmoid_net_vanish_without_batch_norm() -> None:
     events = run(small(hidden="32x8", activation="sigmoid", epochs=2))
     reads = only(events, e.FlowRead)
     assert [(read.epoch, read.live) for read in reads] == [(1, False), (2, False)]
-    assert [len(read.bn) for read in reads] == [9, 9]
-    ratios = {arm: gradient_ratio(getattr(reads[-1], arm)) for arm in ("bn", "plain")}
-    assert ratios["plain"] < ratios["bn"] / 100
-    assert ("plain", "vanishing") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
-    assert ("bn", "vanishing") not in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
+    assert [len(read.arms["batch"]) for read in reads] == [9, 9]
+    ratios = {arm: gradient_ratio(layers) for arm, layers in reads[-1].arms.items()}
+    assert ratios["none"] < ratios["batch"] / 100
+    assert ("none", "vanishing") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
+    assert ("batch", "vanishing") not in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
 
 
 def test_the_flow_is_read_within_epochs_only_while_somebody_looks() -> None:
-    hashes = []
-    for watching in (False, True):
-        control = c.Control([(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))])
-        control.watching = frozenset({"flow"} if watching else ())
-        events: list[e.Event] = []
-        finished = session.run(small(epochs=1), events.append, control)
-        live = [read.step for read in only(events, e.FlowRead) if read.live]
-        assert bool(live) == watching
-        hashes.append(finished.state_sha256)
-    assert hashes[0] == hashes[1]
+    schedule: list[tuple[int, c.Command]] = [
+        (3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False)),
+    ]  # fmt: skip
+    unseen, seen = (run(small(epochs=1), schedule, watching=watching) for watching in ((), ("flow",)))
+    assert not any(read.live for read in only(unseen, e.FlowRead))
+    assert {4, 5} <= {read.step for read in only(seen, e.FlowRead) if read.live}
+    assert hashes(unseen) == hashes(seen)
 
 
 def test_a_forgotten_eval_is_told_of_as_a_gap() -> None:
     config = small(epochs=6, bn_eval="single", train_samples=640, lr=0.01)
     alerts = {(alert.arm, alert.kind) for alert in only(run(config), e.Alert)}
-    assert ("bn", "eval_gap") in alerts and ("plain", "eval_gap") not in alerts
+    assert ("batch", "eval_gap") in alerts and ("none", "eval_gap") not in alerts
 
 
 def test_a_divergence_after_a_raised_learning_rate_says_so() -> None:
     config = small(optimizer="sgd", epochs=3)
     alerts = only(run(config, [(5, c.Change("learning_rate", 1e6))]), e.Alert)
     kinds = [(alert.arm, alert.kind) for alert in alerts]
-    assert ("plain", "diverged") in kinds and ("plain", "learning_rate") in kinds
+    assert ("none", "diverged") in kinds and ("none", "learning_rate") in kinds
     told = next(alert for alert in alerts if alert.kind == "learning_rate")
     assert "from 0.01 to 1e+06" in told.message
 
@@ -407,7 +378,7 @@ def test_a_divergence_after_a_raised_learning_rate_says_so() -> None:
 def test_a_batch_that_is_made_small_is_told_of_once() -> None:
     alerts = only(run(small(), [(3, c.Change("batch_size", 4)), (6, c.Change("batch_size", 2))]), e.Alert)
     assert [(alert.step, alert.arm, alert.kind) for alert in alerts if alert.kind == "small_batch"] == [
-        (3, "bn", "small_batch")
+        (3, "batch", "small_batch")
     ]
 
 
@@ -436,7 +407,7 @@ def test_a_reading_at_the_end_of_an_epoch_that_fails_does_not_end_the_run(monkey
     def fail(*_: Any) -> Any:
         raise RuntimeError("no such luck")
 
-    monkeypatch.setattr(observer.probes, "read_norms", fail)
+    monkeypatch.setattr(observer, "read_normalizations", fail)
     events = run(small())
     assert only(events, e.Finished)[0].status == "completed"
     assert len(only(events, e.Notice)) == 1
@@ -450,7 +421,7 @@ def test_an_average_that_was_frozen_before_it_had_a_batch_can_be_looked_at() -> 
 
 
 def test_a_learning_rate_that_went_up_and_down_is_what_it_was() -> None:
-    up, down = (c.ScaleLearningRate(factor) for factor in (1.5, 2 / 3))
+    up, down = (c.Scale("learning_rate", factor) for factor in (1.5, 2 / 3))
     told = only(run(small(epochs=1), [(1, up), (2, up), (3, down), (4, down)]), e.Intervened)
     assert [event.after for event in told] == [0.015, 0.0225, 0.015, 0.01]
 
@@ -468,13 +439,13 @@ def test_a_run_leaves_the_process_as_it_was() -> None:
 
 def test_a_stop_while_the_arms_are_built_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     control = c.Control()
-    build = state.models.build_pair
+    build = mlp.build
 
     def build_and_stop(*arguments: Any) -> Any:
         control.send(c.Stop())
         return build(*arguments)
 
-    monkeypatch.setattr(state.models, "build_pair", build_and_stop)
+    monkeypatch.setattr(mlp, "build", build_and_stop)
     events: list[e.Event] = []
     with pytest.raises(Interrupted):
         session.run(small(), events.append, control)

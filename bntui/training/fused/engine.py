@@ -1,111 +1,153 @@
-"""One training step of both arms, and what can be changed between two: no input or output, no clock."""
+"""Every arm as a chain of written-out layers, and the one optimizer that updates them all."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bntui.config.options import RunConfig
-from bntui.models.mlp import Pair, build_pair
+from bntui.config.kinds import Optimizer
+from bntui.models.arms import Arms, modules
 from bntui.models.norms import Switchable
-from bntui.training.fused.layers import ActivationLayer, LinearLayer, build_layer, cross_entropy
-from bntui.training.fused.norms import BatchNormLayer, NormLayer
+from bntui.probes.taps import Tap, Taps, make_taps
+from bntui.training.fused.layers import LinearLayer, build_layers, cross_entropy, has_form
+from bntui.training.fused.norms import BatchNormLayer
 from bntui.training.fused.optimizers import FlatParameters, build_optimizer
 
 
-class Trainer:
-    """Both arms as lists of written-out layers, and the one optimizer that updates them.
+def can_train(models: Mapping[str, nn.Module]) -> str:
+    """Say why the written-out kernels can't train some networks; nothing if they can."""
+    for name, model in models.items():
+        if type(model) is not nn.Sequential:
+            return f"arm {name} is a {type(model).__name__}, not a chain of layers (nn.Sequential)"
+        for module in model:
+            if not has_form(module):
+                return f"arm {name} has a {type(module).__name__}, for which there is no written-out form"
+        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+            return f"arm {name} has weights that are not float32"
+    return ""
 
-    The models' parameters become views of the optimizer's vector; the models stay usable as they are.
-    """
 
-    def __init__(self, pair: Pair, config: RunConfig) -> None:
-        self.pair = pair
-        self.config = config
+class FusedEngine:
+    """As `Engine`. The models' parameters become views of the optimizer's vector; the models stay usable as they are."""
+
+    name = "fused"
+
+    def __init__(self, arms: Arms, optimizer: Optimizer, learning_rate: float) -> None:
+        self.arms = arms.by_name
         groups = []
-        for model in pair.arms.values():
-            norm = [p for module in model if isinstance(module, Switchable) for p in module.parameters()]
+        for model in self.arms.values():
+            norm = [parameter for m in modules(model, Switchable) for parameter in m.parameters()]
             of_norm = set(norm)
             groups += [[p for p in model.parameters() if p not in of_norm], norm]
         self.parameters = FlatParameters(groups)
-        self.optimizer = build_optimizer(config.optimizer, self.parameters, config.lr)
-        self.layers = {
-            arm: [build_layer(m, self.parameters.gradient_of, i == 0) for i, m in enumerate(model)]
-            for arm, model in pair.arms.items()
+        self.optimizer = build_optimizer(optimizer, self.parameters, learning_rate)
+        self._layers = {
+            name: build_layers(model, self.parameters.gradient_of)
+            for name, model in self.arms.items()
+            if isinstance(model, nn.Sequential)
         }
-        self._programs = list(self.layers.values())
+        self._programs = [([layer.forward for _, layer in layers], [layer.backward for _, layer in reversed(layers)])
+                          for layers in self._layers.values()]  # fmt: skip
+        """By arm, what is called one after another: to look the methods up anew at every step takes time."""
         self._one = torch.ones((), device=self.parameters.values.device)
-
-    def step(self, x: Tensor, y: Tensor) -> list[Tensor]:
-        """Update both arms on one batch.
-
-        Parameters
-        ----------
-        x, y
-            Inputs, float32 [batch, 784], and labels, int64 [batch].
-
-        Returns
-        -------
-        list of Tensor
-            The batch's mean cross-entropy, float32 [], of `bn` and of `plain`, before the update.
-        """
-        losses = []
-        for program in self._programs:
-            h = x
-            for layer in program:
-                h = layer.forward(h)
-            loss, d = cross_entropy(h, y, self._one)
-            for layer in reversed(program):
-                d = layer.backward(d)
-            losses.append(loss)
-        self.optimizer.step()
-        return losses
+        self._taps: dict[str, dict[str, Tap]] | None = None
 
     @property
-    def norm_layers(self) -> list[NormLayer[Switchable]]:
-        """The normalizations of the arm of which they can be switched, from the input on."""
-        return [layer for layer in self.layers.get(self.pair.normalized, ()) if isinstance(layer, NormLayer)]
+    def learning_rate(self) -> float:
+        """As `Engine.learning_rate`."""
+        return self.optimizer.lr
 
-    def look(self, on: bool) -> None:
-        """Keep, or no longer, what the probes read after a step; changes no number."""
-        for program in self._programs:
-            for layer in program:
-                if isinstance(layer, LinearLayer | ActivationLayer | NormLayer):
-                    layer.look(on)
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.optimizer.lr = value
 
-    def switch_norm(self, on: bool) -> None:
-        """Switch the normalizations of an arm on or off; while off, γ and β are not trained."""
-        for module in self.pair.norms:
-            module.enabled = on
-        if self.pair.normalized:
-            self.optimizer.active[self._groups(self.pair.normalized)[1]] = on
+    def forward_backward(self, x: Tensor, y: Tensor) -> Tensor:
+        """As `Engine.forward_backward`."""
+        if self._taps is not None:
+            return torch.stack([self._tapped(arm, taps, x, y) for arm, taps in self._taps.items()])
+        losses = []
+        for forwards, backwards in self._programs:
+            h = x
+            for forward in forwards:
+                h = forward(h)
+            loss, d = cross_entropy(h, y, self._one)
+            for backward in backwards:
+                d = backward(d)
+            losses.append(loss)
+        return torch.stack(losses)
 
-    def restart(self, arm: str) -> None:
-        """Put an arm back to where it began: weights, statistics, and what the optimizer knows of them."""
-        model, device = self.pair.arms[arm], self.parameters.values.device
-        with torch.inference_mode(False):
-            model.load_state_dict(build_pair(self.config, device).arms[arm].state_dict())
-        self.recount()
+    def _tapped(self, arm: str, taps: Mapping[str, Tap], x: Tensor, y: Tensor) -> Tensor:
+        """Do the same for one arm, and keep what goes in and out of its layers."""
+        layers, nothing = self._layers[arm], Tap(nn.Identity(), {})
+        h = x
+        for name, layer in layers:
+            tap = taps.get(name, nothing)
+            tap.input = h
+            h = layer.forward(h)
+            tap.output = h
+        loss, d = cross_entropy(h, y, self._one)
+        for name, layer in reversed(layers):
+            tap = taps.get(name, nothing)
+            tap.output_gradient = d
+            if isinstance(layer, LinearLayer):
+                tap.input_gradient, tap.weight_gradient = torch.mm(d, layer.weight), layer.weight_gradient
+                d = layer.backward(d)
+            else:
+                d = tap.input_gradient = layer.backward(d)
+        return loss
+
+    def update(self) -> None:
+        """As `Engine.update`."""
+        self.optimizer.step()
+
+    @contextlib.contextmanager
+    def taps(self) -> Iterator[Taps]:
+        """As `Engine.taps`."""
+        self._taps = make_taps(self.arms)
+        try:
+            yield self._taps
+        finally:
+            self._taps = None
+
+    def switch_norms(self, arm: str, on: bool) -> None:
+        """As `Engine.switch_norms`."""
+        for norm in modules(self.arms[arm], Switchable):
+            norm.enabled = on
+        self.optimizer.switch(self._groups(arm)[1], on)
+
+    def restart(self, arm: str, state: Mapping[str, Tensor]) -> None:
+        """As `Engine.restart`."""
+        self.arms[arm].load_state_dict(state)
+        self._recount()
         self.optimizer.forget(self._groups(arm))
 
-    def recount(self) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """As `Engine.state_dict`."""
+        return {
+            "models": {arm: {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+                       for arm, model in self.arms.items()},
+            "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """As `Engine.load_state_dict`."""
+        for arm, model in self.arms.items():
+            model.load_state_dict(state["models"][arm])
+        self._recount()
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _recount(self) -> None:
         """Take over from the models how many batches were tracked, after their state was replaced."""
-        for program in self._programs:
-            for layer in program:
+        for layers in self._layers.values():
+            for _, layer in layers:
                 if isinstance(layer, BatchNormLayer):
-                    layer.tracked = int(layer.module.num_batches_tracked)
+                    layer.recount()
 
-    @staticmethod
-    def _groups(arm: str) -> tuple[int, int]:
-        """Return which groups hold an arm's weights and its γ and β."""
-        return (0, 1) if arm == "bn" else (2, 3)
-
-
-def state_sha256(model: nn.Module) -> str:
-    """Return the SHA-256 over the tensors of a model's state_dict, in order, as raw bytes without names."""
-    digest = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    def _groups(self, arm: str) -> tuple[int, int]:
+        """Return which groups of parameters hold an arm's weights, and its γ and β."""
+        number = list(self.arms).index(arm)
+        return 2 * number, 2 * number + 1

@@ -1,7 +1,7 @@
 """Forward and backward of each kind of layer, by the ATen kernels that PyTorch's autograd would call.
 
 Written out, a training step needs no graph: it takes about a third of autograd's time on small networks and gives the
-same bits. What a layer keeps between forward and backward (its input, the batch statistics) is there to be looked at.
+same bits.
 Formulas: https://github.com/pytorch/pytorch/blob/main/tools/autograd/derivatives.yaml
 """
 
@@ -13,9 +13,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from bntui.models.mlp import SeededDropout
+from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable
-from bntui.training.fused.norms import build_norm_layer
+from bntui.training.fused.norms import NORM_LAYERS, NoiseLayer
 
 # One overload each: to look it up anew at every call takes longer than some of the kernels.
 _threshold_backward = torch.ops.aten.threshold_backward.default
@@ -46,12 +46,6 @@ class LinearLayer:
         self.weight_transposed = self.weight.t()
         self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
         self.first = first
-        self.look(False)
-
-    def look(self, on: bool) -> None:
-        """Keep, or no longer, the gradient by the input, of the first layer too, for who looks after the step."""
-        self.looking = on
-        self.input_gradient: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
@@ -62,8 +56,6 @@ class LinearLayer:
         """As `Layer.backward`; the first layer leaves out the gradient by the images, which nobody asks for."""
         torch.mm(d.t(), self.input, out=self.weight_gradient)
         torch.sum(d, 0, out=self.bias_gradient)
-        if self.looking:
-            self.input_gradient = torch.mm(d, self.weight)
         return d if self.first else torch.mm(d, self.weight)
 
 
@@ -73,20 +65,10 @@ class ActivationLayer:
     def __init__(self, module: nn.Module) -> None:
         forward, self.gradient, self.needs_output = _ACTIVATIONS[type(module)]
         self.function: Callable[[Tensor], Tensor] = forward
-        self.kind = type(module)
-        self.look(False)
-
-    def look(self, on: bool) -> None:
-        """Keep, or no longer, input and output for who looks at them after the step."""
-        self.looking = on
-        self.input: Tensor | None = None
-        self.output: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
         y = self.function(x)
-        if self.looking:
-            self.input, self.output = x, y
         self.kept = y if self.needs_output else x
         return y
 
@@ -149,12 +131,37 @@ def cross_entropy(logits: Tensor, labels: Tensor, one: Tensor) -> tuple[Tensor, 
     return loss, _log_softmax_backward(d, log_softmax, 1, torch.float32)
 
 
-def build_layer(module: nn.Module, gradients: Mapping[Tensor, Tensor], first: bool) -> Layer:
-    """Return the written-out form of a module of an arm; `gradients` is where its parameters' gradients go."""
-    if isinstance(module, nn.Linear):
-        return LinearLayer(module, gradients, first)
-    if isinstance(module, Switchable):
-        return build_norm_layer(module, gradients)
-    if isinstance(module, SeededDropout):
-        return DropoutLayer(module)
-    return ActivationLayer(module)
+def has_form(module: nn.Module) -> bool:
+    """Whether there is a written-out form of a module of a chain."""
+    match module:
+        case nn.Linear():
+            return type(module) is nn.Linear and module.bias is not None
+        case nn.LeakyReLU():
+            return type(module) is nn.LeakyReLU and module.negative_slope == _LEAK
+        case nn.GELU():
+            return type(module) is nn.GELU and module.approximate == "none"
+    return type(module) in (SeededDropout, *_ACTIVATIONS, *NORM_LAYERS)
+
+
+def build_layers(model: nn.Sequential, gradients: Mapping[Tensor, Tensor]) -> list[tuple[str, Layer]]:
+    """Return the written-out form of an arm, by the names of its modules; noise has none, and follows its normalization.
+
+    Parameters
+    ----------
+    model
+        Of modules that have a form.
+    gradients
+        Where the gradients of its parameters go.
+    """
+    layers: list[tuple[str, Layer]] = []
+    for name, module in model.named_children():
+        match module:
+            case nn.Linear():
+                layers.append((name, LinearLayer(module, gradients, first=not layers)))
+            case Switchable():
+                layers += [(name, NORM_LAYERS[type(module)](module, gradients)), ("", NoiseLayer(module))]
+            case SeededDropout():
+                layers.append((name, DropoutLayer(module)))
+            case _:
+                layers.append((name, ActivationLayer(module)))
+    return layers

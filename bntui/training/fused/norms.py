@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d, SwitchableBatchRenorm1d, SwitchableGroupNorm
 
@@ -17,49 +17,50 @@ Module = TypeVar("Module", bound=Switchable)
 
 
 class NormLayer(Generic[Module]):
-    """A normalization that can be switched off, and noise after it."""
+    """A normalization that can be switched off."""
 
     def __init__(self, module: Module, gradients: Mapping[Tensor, Tensor]) -> None:
         self.module = module
         self.weight, self.bias = module.weight.data, module.bias.data
         self.weight_gradient, self.bias_gradient = gradients[module.weight], gradients[module.bias]
-        self.input: Tensor | None = None
-        self.look(False)
-
-    def look(self, on: bool) -> None:
-        """Keep, or no longer, the gradient by the output for who looks after the step."""
-        self.looking = on
-        self.output_gradient: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As `Layer.forward`."""
-        self.input = x
         if not self.module.enabled:
             return x
-        y = self.normalize(x)
-        if self.module.noise:
-            self.scale, shift = self.module.draw_noise(y)
-            y = y * self.scale + shift
-        return y
+        self.input = x
+        return self.normalize(x)
 
     def backward(self, d: Tensor) -> Tensor:
         """As `Layer.backward`."""
-        module = self.module
-        if not module.enabled:
-            return d
-        if module.noise:
-            d = d * self.scale
-        if self.looking:
-            self.output_gradient = d
-        return self.propagate(d)
+        return self.propagate(d) if self.module.enabled else d
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Return what `x`, float32 [batch, features], becomes before the noise."""
+        """Return what `x`, float32 [batch, features], becomes."""
         raise NotImplementedError
 
     def propagate(self, d: Tensor) -> Tensor:
         """Store the gradients by γ and β and return that by the input, given that by what `normalize` returned."""
         raise NotImplementedError
+
+
+class NoiseLayer:
+    """The noise after a normalization: y = x s + t, with s and t drawn anew each step."""
+
+    def __init__(self, module: Switchable) -> None:
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As `Layer.forward`."""
+        if not (self.module.noise and self.module.enabled):
+            self.scale: Tensor | None = None
+            return x
+        self.scale, shift = self.module.draw_noise(x)
+        return x * self.scale + shift
+
+    def backward(self, d: Tensor) -> Tensor:
+        """As `Layer.backward`."""
+        return d if self.scale is None else d * self.scale
 
 
 class BatchNormLayer(NormLayer[SwitchableBatchNorm1d]):
@@ -71,13 +72,11 @@ class BatchNormLayer(NormLayer[SwitchableBatchNorm1d]):
     def __init__(self, module: SwitchableBatchNorm1d, gradients: Mapping[Tensor, Tensor]) -> None:
         super().__init__(module, gradients)
         self.running_mean, self.running_var = module.running_mean, module.running_var
-        self.tracked = int(module.num_batches_tracked)
+        self.recount()
 
-    def look(self, on: bool) -> None:
-        """Keep, or no longer, γ, β and the running statistics as they are before the step too."""
-        super().look(on)
-        kept = (self.weight, self.bias, self.module.running_mean, self.module.running_var)
-        self.before = tuple(values.clone() for values in kept) if on else None
+    def recount(self) -> None:
+        """Take over from the module how many batches were tracked: to ask it at each step would wait for the device."""
+        self.tracked = int(self.module.num_batches_tracked)
 
     def normalize(self, x: Tensor) -> Tensor:
         """As `NormLayer.normalize`."""
@@ -163,12 +162,9 @@ class GroupNormLayer(NormLayer[SwitchableGroupNorm]):
         return d
 
 
-def build_norm_layer(module: Switchable, gradients: Mapping[Tensor, Tensor]) -> NormLayer[Switchable]:
-    """Return the written-out form of a normalization."""
-    kinds = {
-        SwitchableBatchNorm1d: BatchNormLayer,
-        SwitchableBatchRenorm1d: BatchRenormLayer,
-        SwitchableGroupNorm: GroupNormLayer,
-    }
-    layer: NormLayer[Switchable] = kinds[type(module)](module, gradients)
-    return layer
+NORM_LAYERS: dict[type[nn.Module], Callable[[Any, Mapping[Tensor, Tensor]], NormLayer[Any]]] = {
+    SwitchableBatchNorm1d: BatchNormLayer,
+    SwitchableBatchRenorm1d: BatchRenormLayer,
+    SwitchableGroupNorm: GroupNormLayer,
+}
+"""The written-out form of each kind of normalization, made of its module and of where the gradients go."""

@@ -1,4 +1,4 @@
-"""Adam and SGD over one flat vector that holds every parameter of both arms.
+"""Adam and SGD over one flat vector that holds every parameter of all arms.
 
 The arithmetic, operation by operation, is that of torch.optim's single-tensor code, so on a CPU the bits are the same;
 one call does for all parameters what torch.optim does in one call each.
@@ -6,11 +6,14 @@ one call does for all parameters what torch.optim does in one call each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bntui.config.kinds import Optimizer
 
 
 class FlatParameters:
@@ -70,15 +73,13 @@ class FlatOptimizer:
     lr: float
     state: list[Tensor] = field(init=False)
     active: list[bool] = field(init=False)
-    counts: list[int] = field(init=False)
     state_tensors = 0
 
     def __post_init__(self) -> None:
         self.state = [torch.zeros_like(self.parameters.values) for _ in range(self.state_tensors)]
-        self.active = [True] * len(self.parameters.groups)
-        self.counts = [0] * len(self.parameters.groups)
         self._whole = self._part(slice(None))
         self._parts = [self._part(group) for group in self.parameters.groups]
+        self._put([0] * len(self._parts), [True] * len(self._parts))
 
     def _part(self, where: slice) -> _Part:
         return _Part(
@@ -87,23 +88,55 @@ class FlatOptimizer:
 
     def step(self) -> None:
         """Update every active group by its gradients."""
-        together = all(self.active) and len(set(self.counts)) == 1
-        self.counts = [count + on for count, on in zip(self.counts, self.active, strict=True)]
-        if together:
-            self._whole.count = self.counts[0]
+        if self._together:
+            self._whole.count += 1
             self.update(self._whole)
             return
-        for part, count, on in zip(self._parts, self.counts, self.active, strict=True):
+        for part, on in zip(self._parts, self.active, strict=True):
+            part.count += on
             if on and part.values.numel():
-                part.count = count
                 self.update(part)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many updates each group has had."""
+        return [self._whole.count if self._together else part.count for part in self._parts]
+
+    def switch(self, group: int, on: bool) -> None:
+        """Update a group from now on, or no longer."""
+        self._put(self.counts, [on if number == group else was for number, was in enumerate(self.active)])
+
+    def _put(self, counts: list[int], active: list[bool]) -> None:
+        """Take all groups in one as long as they are alike."""
+        self.active = active
+        self._together = all(active) and len(set(counts)) == 1
+        self._whole.count = counts[0]
+        for part, count in zip(self._parts, counts, strict=True):
+            part.count = count
 
     def forget(self, groups: Iterable[int]) -> None:
         """Begin anew with some groups, as if they had never been updated."""
+        counts = self.counts
         for group in groups:
-            self.counts[group] = 0
+            counts[group] = 0
             for tensor in self._parts[group].state:
                 tensor.zero_()
+        self._put(counts, self.active)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of the state, and the counts."""
+        return {"state": [tensor.cpu().clone() for tensor in self.state], "counts": list(self.counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned. Raises KeyError, TypeError, ValueError or AttributeError otherwise."""
+        counts = [int(count) for count in state["counts"]]
+        if len(counts) != len(self._parts) or min(counts) < 0:
+            raise ValueError("other groups")
+        for ours, kept in zip(self.state, state["state"], strict=True):
+            if ours.shape != kept.shape:
+                raise ValueError("another shape")
+            ours.copy_(kept)
+        self._put(counts, self.active)
 
     def update(self, part: _Part) -> None:
         """Update one stretch, whose `count` includes this step."""
@@ -149,8 +182,8 @@ class FlatSGD(FlatOptimizer):
         part.values.add_(step, alpha=-self.lr)
 
 
-def build_optimizer(name: str, parameters: FlatParameters, lr: float) -> FlatOptimizer:
-    """Return the optimizer of a name that `--optimizer` takes."""
-    if name == "adam":
+def build_optimizer(optimizer: Optimizer, parameters: FlatParameters, lr: float) -> FlatOptimizer:
+    """Return what updates the parameters."""
+    if optimizer.name == "adam":
         return FlatAdam(parameters, lr)
-    return FlatSGD(parameters, lr, momentum=float(name.partition(":")[2] or 0))
+    return FlatSGD(parameters, lr, momentum=optimizer.momentum or 0.0)

@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,17 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from bntui.lab.batch_norm import (
+    FROZEN,
+    SENTENCES,
+    X_HAT,
+    Step,
+    backward_steps,
+    eval_steps,
+    forward_steps,
+    frozen_backward_steps,
+    frozen_forward_steps,
+)
 from bntui.run.arms import first_normalized
 from bntui.run.events import Explained
 from bntui.run.history import ENDED, History
@@ -25,7 +37,6 @@ from bntui.tui.views.words import layer_word
 if TYPE_CHECKING:
     from bntui.lab.transform import Array, Backward, BatchNorm, Forward
 
-X_HAT = "x\u0302"
 _BLOCK = 78
 """Cells of a block of steps; two of them stand side by side where there is room."""
 _GAP = 2
@@ -125,16 +136,25 @@ def _page(read: Explained, history: History, look: Look, room: int) -> Page:
         by_running = forward(after, x, training=False)
         passes = [(by_batch, backward(layer, by_batch, dy)), (by_running, backward(after, by_running, dy))]
     left, right = (_Block(look, colour, min(room, _BLOCK)) for _ in range(2))
+    steps = forward_steps(layer, by_batch, after)
     if read.by_batch:
-        _tell_forward(left, layer, by_batch, after)
-        _tell_backward(right, passes[0][1])
+        left.title("Forward, train mode")
+        left.tell(steps, _filled(layer, by_batch))
+        right.title("Backward, train mode")
+        right.tell(backward_steps(dy, passes[0][1]), gradients=True)
         right.end()
-        _tell_eval(right, after, by_running)
+        right.title("Eval mode, after this batch")
+        right.tell(eval_steps(*passes[1]), _filled(after, by_running))
     else:
-        _tell_frozen(left, right, layer, *passes[1])
+        left.title("Forward, eval mode: the statistics are frozen")
+        left.remark(FROZEN)
+        left.tell(frozen_forward_steps(by_running), _filled(layer, by_running))
+        right.title("Backward, eval mode")
+        right.tell(frozen_backward_steps(dy, passes[1][1]), gradients=True)
         right.end()
-        _tell_unused(right, by_batch)
-    for sentence in _SENTENCES:
+        right.title("Train mode, were they not frozen")
+        right.tell(steps[:2])
+    for sentence in SENTENCES:
         left.remark(sentence)
     left.end()
     right.end()
@@ -183,80 +203,29 @@ def _heading(read: Explained, history: History, look: Look, colour: str, room: i
     ]  # fmt: skip
 
 
-_SENTENCES = (
-    "The variance that normalizes is biased (÷ m); the one that is tracked for evaluation is unbiased (÷ (m − 1)).",
-    "In train mode a sample's output depends on its whole batch; in eval mode on that sample alone.",
-)
-
-
-def _tell_forward(block: _Block, layer: BatchNorm, done: Forward, after: BatchNorm) -> None:
+def _filled(layer: BatchNorm, done: Forward) -> dict[str, str]:
+    """Return the formulas with the numbers of a pass in them, by the label of their step."""
     m, keep, take = len(done.x), f"{1 - layer.momentum:.4g}", f"{layer.momentum:.4g}"
-    mean, var = float(done.mean[0]), float(done.var[0])
-    block.title("Forward, train mode")
-    block.step("1 mean", "μ = Σ x ÷ m", _number(mean))
-    block.step("2 variance", "σ² = Σ (x − μ)² ÷ m   biased: normalizes", _number(var))
-    block.step("3 normalize", f"{X_HAT} = (x − μ) ÷ √(σ² + ε)")
-    block.numbers(f"= (x {_minus(mean)}) ÷ {_number(_std(layer, done))}")
-    _tell_scale(block, "4 scale and shift", layer)
-    block.step("running mean", f"← {keep} · running mean + {take} · μ")
-    before = _number(float(layer.running_mean[0]))
-    block.numbers(f"= {keep} · {before} + {take} · {_number(mean)}", _number(float(after.running_mean[0])))
-    block.step("running variance", f"← {keep} · running variance + {take} · σ² · {m} ÷ {m - 1}")
-    before = _number(float(layer.running_var[0]))
-    block.numbers(f"= {keep} · {before} + {take} · {_number(var)} · {m} ÷ {m - 1}",
-                  _number(float(after.running_var[0])))  # fmt: skip
-    block.remark("unbiased: is tracked", _LABEL)
-
-
-def _tell_scale(block: _Block, label: str, layer: BatchNorm) -> None:
-    block.step(label, f"y = γ · {X_HAT} + β")
-    block.numbers(f"= {_number(float(layer.weight[0]))} · {X_HAT} {_minus(-float(layer.bias[0]))}")
-
-
-def _tell_backward(block: _Block, back: Backward) -> None:
-    block.title("Backward, train mode")
-    block.step("from above", "∂y = ∂L/∂y")
-    block.step("1 shift", "∂β = Σ ∂y", _gradient(float(back.bias[0])))
-    block.step("2 scale", f"∂γ = Σ ∂y · {X_HAT}", _gradient(float(back.weight[0])))
-    block.step("3 normalized", f"∂{X_HAT} = ∂y · γ")
-    block.step("4 variance", f"∂σ² = −½ · Σ ∂{X_HAT} · (x − μ) · (σ² + ε)^(−3/2)", _gradient(float(back.var[0])))
-    block.step("5 mean", f"∂μ = −Σ ∂{X_HAT} ÷ √(σ² + ε) − 2 · ∂σ² · Σ (x − μ) ÷ m", _gradient(float(back.mean[0])))
-    block.step("6 input", f"∂x = ∂{X_HAT} ÷ √(σ² + ε) + ∂σ² · 2 · (x − μ) ÷ m + ∂μ ÷ m")
-
-
-def _tell_eval(block: _Block, layer: BatchNorm, done: Forward) -> None:
-    block.title("Eval mode, after this batch")
-    block.step("running mean", "in place of μ, and constant", _number(float(done.mean[0])))
-    block.step("running variance", "in place of σ², and constant", _number(float(done.var[0])))
-    weight, bias, std = float(layer.weight[0]), float(layer.bias[0]), _std(layer, done)
-    block.step("scaled, shifted", "y = γ · (x − running mean) ÷ √(running variance + ε) + β")
-    block.numbers(f"= {_number(weight)} · (x {_minus(float(done.mean[0]))}) ÷ {_number(std)} {_minus(-bias)}")
-    block.step("backward", "∂x = ∂y · γ ÷ √(running variance + ε)")
-    block.numbers(f"= ∂y · {_number(weight)} ÷ {_number(std)}")
-
-
-def _tell_frozen(left: _Block, right: _Block, layer: BatchNorm, done: Forward, back: Backward) -> None:
-    """Tell of a step that was normalized by the running statistics."""
-    left.title("Forward, eval mode: the statistics are frozen")
-    left.remark("This step was normalized by the running statistics, and they stay as they are.")
-    mean = float(done.mean[0])
-    left.step("running mean", "in place of μ, and constant", _number(mean))
-    left.step("running variance", "in place of σ², and constant", _number(float(done.var[0])))
-    left.step("normalize", f"{X_HAT} = (x − running mean) ÷ √(running variance + ε)")
-    left.numbers(f"= (x {_minus(mean)}) ÷ {_number(_std(layer, done))}")
-    _tell_scale(left, "scale and shift", layer)
-    right.title("Backward, eval mode")
-    right.step("from above", "∂y = ∂L/∂y")
-    right.step("1 shift", "∂β = Σ ∂y", _gradient(float(back.bias[0])))
-    right.step("2 scale", f"∂γ = Σ ∂y · {X_HAT}", _gradient(float(back.weight[0])))
-    right.step("3 normalized", f"∂{X_HAT} = ∂y · γ")
-    right.step("4 input", f"∂x = ∂{X_HAT} ÷ √(running variance + ε)")
-
-
-def _tell_unused(block: _Block, done: Forward) -> None:
-    block.title("Train mode, were they not frozen")
-    block.step("1 mean", "μ = Σ x ÷ m", _number(float(done.mean[0])))
-    block.step("2 variance", "σ² = Σ (x − μ)² ÷ m   biased: normalizes", _number(float(done.var[0])))
+    mean, var, weight, bias, mean_before, var_before = (
+        float(values[0])
+        for values in (done.mean, done.var, layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    )
+    squared = var + layer.eps
+    std = _number(math.sqrt(squared) if squared >= 0 else math.nan)
+    normalize, scale = f"= (x {_minus(mean)}) ÷ {std}", f"= {_number(weight)} · {X_HAT} {_minus(-bias)}"
+    if not done.training:
+        return {
+            "normalize": normalize,
+            "scale and shift": scale,
+            "scaled, shifted": f"= {_number(weight)} · (x {_minus(mean)}) ÷ {std} {_minus(-bias)}",
+            "backward": f"= ∂y · {_number(weight)} ÷ {std}",
+        }
+    return {
+        "3 normalize": normalize,
+        "4 scale and shift": scale,
+        "running mean": f"= {keep} · {_number(mean_before)} + {take} · {_number(mean)}",
+        "running variance": f"= {keep} · {_number(var_before)} + {take} · {_number(var)} · {m} ÷ {m - 1}",
+    }
 
 
 class _Block:
@@ -269,6 +238,22 @@ class _Block:
     def title(self, text: str) -> None:
         self.lines.append(Text().append(_written(text, self._look), style="bold"))
 
+    def tell(self, steps: Iterable[Step], filled: Mapping[str, str] | None = None, gradients: bool = False) -> None:
+        """Add steps; those of a number a channel with it, and below it the formula with numbers in it if there is one.
+
+        A remark stands beside the formula, or below the one with numbers.
+        """
+        for step in steps:
+            value = float(step.values[0]) if step.values.ndim == 1 else None
+            number = "" if value is None else _gradient(value) if gradients else _number(value)
+            numbers = (filled or {}).get(step.label, "")
+            beside = f"   {step.remark}" if step.remark and not numbers else ""
+            self.step(step.label, step.formula + beside, "" if numbers else number)
+            if numbers:
+                self.step("", numbers, number, self._colour)
+                if step.remark:
+                    self.remark(step.remark, _LABEL)
+
     def step(self, label: str, formula: str, number: str = "", style: str = "") -> None:
         """Add a formula, on as many lines as it needs."""
         for line in self._wrap(formula, self._width - _LABEL):
@@ -279,10 +264,6 @@ class _Block:
                 self.lines.append(Text())
             self.lines[-1].pad_right(self._width - self.lines[-1].cell_len - len(number))
             self.lines[-1].append(number, style=self._colour)
-
-    def numbers(self, formula: str, number: str = "") -> None:
-        """Add the formula before with numbers in it."""
-        self.step("", formula, number, self._colour)
 
     def remark(self, text: str, indent: int = 0) -> None:
         for line in self._wrap(text, self._width - indent):
@@ -318,11 +299,6 @@ def _beside(left: list[Text], right: list[Text], room: int) -> list[Text]:
 def _written(text: str, look: Look) -> str:
     """Return a formula as it can be shown; in ASCII the dot is a product, not a dash."""
     return look.text(text.replace("·", "*") if look.ascii_only else text)
-
-
-def _std(layer: BatchNorm, done: Forward) -> float:
-    squared = float(done.var[0]) + layer.eps
-    return math.sqrt(squared) if squared >= 0 else math.nan
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bntui.lab.batch_norm import SENTENCES, Step, backward_steps, eval_steps, forward_steps
+from bntui.lab.explain import explain
+from bntui.lab.transform import BatchNorm, backward, forward, track
+from bntui.run.events import Explained, Started
+from bntui.run.history import History
+from bntui.tui.theme import Look
+from bntui.tui.views.explanation import explain_page
+
+X = np.array([[1.0], [4.0], [7.0], [11.0]])
+
+
+def steps() -> tuple[Step, ...]:
+    layer = BatchNorm.new(1)
+    done = forward(layer, X, training=True)
+    after = track(layer, done)
+    evaluated = forward(after, X, training=False)
+    in_eval = eval_steps(evaluated, backward(after, evaluated, X))
+    return (*forward_steps(layer, done, after), *backward_steps(X, backward(layer, done, X)), *in_eval)
+
+
+def page(width: int) -> str:
+    history = History()
+    history.apply(Started("2026-01-01T00:00:00+00:00", {"lr": 0.01, "batch_size": 4}, {}, {}, {"bn1": 1}, 50, 200))
+    values = tuple(X[:, 0].tolist())
+    history.apply(Explained(1, "bn1", 0, 0.1, 1e-5, True, 1.0, 0.0, 0.0, 1.0, values, values, True))
+    shown = explain_page(history, Look(), width)
+    return "\n".join(shown.line(i).plain for i in range(shown.height))
+
+
+@pytest.mark.parametrize("where", ["command", "view"])
+def test_the_command_and_the_view_tell_of_every_step_in_the_same_words(where: str) -> None:
+    """In so many cells that no formula is broken; the sentences are, where two blocks stand side by side."""
+    text, narrow = ("\n".join(explain(X, 1)),) * 2 if where == "command" else (page(160), page(80))
+    for step in steps():
+        assert f"{step.label:<18}{step.formula}" in text
+        assert step.remark in text
+    for sentence in SENTENCES:
+        assert sentence in " ".join(narrow.split())

@@ -1,0 +1,67 @@
+"""Small runs, and what several tests ask of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from bntui.config.options import RunConfig
+from bntui.run import control as c
+from bntui.run import events as e
+from bntui.training import session
+from bntui.training.checkpoint import Store
+
+
+def small(**options: Any) -> RunConfig:
+    """Three epochs of 20 steps, and 10 samples that are left over, on generated digits."""
+    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 100, "epochs": 3, "device": "cpu"}
+    return RunConfig(**{**base, **options})
+
+
+def run(
+    config: RunConfig,
+    schedule: Iterable[tuple[int, c.Command]] = (),
+    store: Store | None = None,
+    watching: Iterable[str] = (),
+) -> list[e.Event]:
+    """Train, obey what is scheduled, and return every event; the parts that are watched are read within epochs too."""
+    events: list[e.Event] = []
+    control = c.Control(schedule)
+    control.watching = frozenset(watching)
+    session.run(config, events.append, control, store)
+    return events
+
+
+def only(events: Iterable[e.Event], kind: type[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def losses(events: Iterable[e.Event]) -> list[tuple[float, ...]]:
+    """Of every step, in the order of the arms."""
+    return [row for event in only(events, e.Stepped) for row in zip(*event.losses.values(), strict=True)]
+
+
+def losses_of(events: Iterable[e.Event], arm: str) -> list[float]:
+    return [loss for event in only(events, e.Stepped) for loss in event.losses[arm]]
+
+
+def hashes(events: Iterable[e.Event]) -> dict[str, str]:
+    found: dict[str, str] = only(events, e.Finished)[-1].state_sha256
+    return found
+
+
+def evaluations(events: Iterable[e.Event]) -> list[tuple[Any, ...]]:
+    return [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
+
+
+def readings(events: Iterable[e.Event], kind: type[Any]) -> list[Any]:
+    """Those at the end of epochs, or asked for by an option, without what the clock had to say."""
+    clocks: dict[type[Any], dict[str, Any]] = {e.FlowRead: {"milliseconds": 0.0}, e.Probed: {"milliseconds": {}}}
+    return [replace(event, **clocks.get(kind, {})) for event in only(events, kind) if not event.live]
+
+
+def numbers(events: Iterable[e.Event]) -> str:
+    """Everything of a run that no clock may change, as text, in which NaN equals NaN."""
+    events = list(events)
+    return repr([losses(events), evaluations(events), readings(events, e.NormalizationRead), hashes(events)])
