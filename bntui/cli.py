@@ -25,7 +25,6 @@ from bntui.config.parsers import integer
 from bntui.config.presets import PRESETS
 from bntui.errors import BntuiError, ExportError, ReaderGone, UsageError
 from bntui.stdout import give_up, put
-from bntui.storage.resume import resumed_config
 from bntui.text import one_line, shortened
 
 _EXIT_CODES = """exit codes: 0 finished; 2 wrong usage; 3 data not available or damaged; 4 device not available or out
@@ -70,7 +69,12 @@ def _run(given: dict[str, Any]) -> int:
     given, keys = _from_file(given)
     if given.get("preset") == "list":
         return _list_presets(PRESETS)
-    config = resumed_config(given) if given.get("resume") is not None else build_config(given)
+    if given.get("resume") is not None:
+        from bntui.storage.resume import resumed_config
+
+        config = resumed_config(given)
+    else:
+        config = build_config(given)
     if config.export == "-" and sys.__stdout__ is None:
         raise ExportError("--export -: stdout is closed; name a file")
     if config.headless:

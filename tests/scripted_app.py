@@ -12,6 +12,7 @@ from bntui.run import events as e
 from bntui.run.arms import Arm, build_arms
 from bntui.run.control import Control
 from bntui.tui.app import BntuiApp
+from bntui.tui.keys import KEYS, Key
 from bntui.tui.theme import Look
 
 
@@ -104,8 +105,9 @@ def play(
     act: Callable[[Any, BntuiApp], Awaitable[None]],
     size: tuple[int, int] = (160, 48),
     look: Look | None = None,
+    keys: Sequence[Key] = KEYS,
 ) -> BntuiApp:
-    app = BntuiApp(script, look)  # type: ignore[arg-type]
+    app = BntuiApp(script, look, keys)  # type: ignore[arg-type]
 
     async def run() -> None:
         async with app.run_test(size=size) as pilot:

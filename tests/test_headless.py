@@ -59,7 +59,7 @@ def test_two_processes_give_the_same_numbers(tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert bntui(*SMALL, "--epochs", "2", "--quiet", "--export", str(tmp_path / name)).returncode == 0
         runs.append(read(tmp_path / name))
-    for part in ("dataset", "steps", "batch_norm", "state_sha256"):
+    for part in ("dataset", "steps", "normalization", "state_sha256"):
         assert runs[0][part] == runs[1][part]
     for first, second in zip(runs[0]["epochs"], runs[1]["epochs"], strict=True):
         assert {**first, "seconds": 0} == {**second, "seconds": 0}
@@ -194,13 +194,13 @@ def test_an_error_of_the_system_is_no_failed_write_and_what_was_trained_is_saved
     """As where a library that torch loads late is missing."""
     code = (
         "import sys\n"
-        "from bntui.training import step\n"
-        "train, steps = step.Trainer.step, []\n"
+        "from bntui.training.fused.engine import FusedEngine\n"
+        "train, steps = FusedEngine.forward_backward, []\n"
         "def fail(self, x, y):\n"
         "    steps.append(1)\n"
         "    if len(steps) > 7: raise OSError('libcudnn.so.9: cannot open shared object file')\n"
         "    return train(self, x, y)\n"
-        "step.Trainer.step = fail\n"
+        "FusedEngine.forward_backward = fail\n"
         "from bntui.cli import main\n"
         f"sys.exit(main({[*SMALL, '--quiet', '--export', str(tmp_path / 'out')]!r}))\n"
     )

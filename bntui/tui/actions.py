@@ -198,8 +198,7 @@ class CommandApp(OpenApp[int]):
         self._send(c.Export(), "saving…")
         if not isinstance(self.source, LiveRun):
             return
-        recorder = self.source.recorder
-        where = recorder.export or recorder.folder
+        where = self.source.recorder.export or self.source.recorder.folder
         if where is not None:
             self.notify(f"writing {plain_text(str(where))}", markup=False)
 

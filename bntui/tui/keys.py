@@ -34,7 +34,7 @@ class Key:
 _ROWS = [row for row in INTERVENTIONS.values() if row.key]
 
 
-def _keys_of(rows: Iterable[Intervention]) -> Iterator[Key]:
+def keys_of(rows: Iterable[Intervention]) -> Iterator[Key]:
     """Yield the keys of interventions."""
     for row in rows:
         yield Key(row.key_name, f"intervene({row.name!r})", (row.key,), row.hint, row.help, hint=row.hinted)
@@ -43,11 +43,11 @@ def _keys_of(rows: Iterable[Intervention]) -> Iterator[Key]:
 KEYS = (
     Key("pause", "pause", ("space", "p"), "pause", "pause or resume training", hint=True),
     Key("step", "step", ("s",), "step", "train one step while paused"),
-    *_keys_of(row for row in _ROWS if row.hinted and not row.prompt),
+    *keys_of(row for row in _ROWS if row.hinted and not row.prompt),
     Key("lr-up", "scale('learning_rate', 1.5)", ("+", "="), "lr up", "learning rate × 1.5", hint=True),
     Key("lr-down", f"scale('learning_rate', {1 / 1.5})", ("-",), "lr down", "learning rate ÷ 1.5", hint=True),
-    *_keys_of(row for row in _ROWS if row.hinted and row.prompt),
-    *_keys_of(row for row in _ROWS if not row.hinted),
+    *keys_of(row for row in _ROWS if row.hinted and row.prompt),
+    *keys_of(row for row in _ROWS if not row.hinted),
     Key("restart", "restart", ("r",), "restart", "begin again, all arms or one (asks first)"),
     Key("export", "export", ("x",), "export", "write the results now", hint=True),
     Key("charts", "view('charts')", ("1",), "charts", "the four charts", hint=True, live=False),

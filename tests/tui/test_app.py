@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from bntui.config import parsers
+from bntui.config.interventions import INTERVENTIONS, SETTINGS, Intervention
 from bntui.run import control as c
 from bntui.run import events as e
 from bntui.tui.app import BntuiApp
-from bntui.tui.keys import KEYS, bindings
+from bntui.tui.keys import KEYS, bindings, keys_of
 from bntui.tui.theme import Look
 from bntui.tui.views.charts import ChartView
 from scripted_app import Script, dialog_says, play, run_events, screen_text, settle
@@ -178,6 +181,39 @@ def test_changed_settings_stand_in_the_status() -> None:
         assert "batch 8 AdaBN" in screen_text(app)
 
     play(script, act)
+
+
+def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = Intervention(
+        name="mixup", parse=parsers.share, default=0.0, key="k", key_name="mixup", hint="mixup…", help="type a mixup",
+        prompt="Mixup: share of the other image", marker="k", word="mixup", state_word="mix",
+    )  # fmt: skip
+    switch = Intervention(
+        name="cutout", parse=parsers.on_off, default=False, key="j", key_name="cutout", hint="cut", help="cut holes",
+        marker="j", word="cutout", states=("whole", "cut"), state_word="cutout",
+    )  # fmt: skip
+    for row in (typed, switch):
+        monkeypatch.setitem(INTERVENTIONS, row.name, row)
+        monkeypatch.setitem(SETTINGS, row.name, row)
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("k")
+        await pilot.pause()
+        assert "Mixup: share of the other image" in screen_text(app)
+        await pilot.press("ctrl+u", *"2", "enter")
+        await pilot.pause()
+        assert dialog_says(app, "takes a number from 0 up to")
+        await pilot.press("ctrl+u", *"0.25", "enter", "j")
+        assert script.asked() == [c.Change("mixup", 0.25), c.Change("cutout")]
+        script.waiting = [e.Intervened(210, 4, "mixup", 0.0, 0.25), e.Intervened(250, 4, "cutout", False, True)]
+        await settle(pilot)
+        rows = screen_text(app).split("\n")
+        assert "mix 0.25 cutout" in rows[-2]
+        assert re.search(r"k *j", rows[2][:48])
+        assert "mixup 0 → 0.25" in "\n".join(rows) and "cutout whole → cut" in "\n".join(rows)
+
+    play(script, act, keys=(*KEYS, *keys_of([typed, switch])))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bntui.run import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings
 from bntui.tui.sources.playback import Playback
-from scripted_app import Script, play, run_events, screen_text, settle
+from scripted_app import ZOO, Script, play, run_events, screen_text, settle
 
 UNBOUND = ("f12", "ctrl+k", "ctrl+q", "shift+tab", "é", "j", "enter", "backspace", "delete", "f1", "ctrl+a", "8", "0")
 SCROLLING = ("up", "down", "pageup", "pagedown", "home", "end")
@@ -37,7 +37,8 @@ def source(state: str) -> Script:
         return Script(e.Loading("downloading mnist", 5, 10, "bytes"))
     if state == "replay":
         return Replay(*run_events())
-    made = Script(*run_events(), running=state in ("running", "paused", "writing"))
+    norms = ZOO if state == "six arms" else ("batch", "none")
+    made = Script(*run_events(norms=norms), running=state in ("running", "six arms", "paused", "writing"))
     if state == "paused":
         made.waiting.append(e.Paused(300))
     elif state in ("completed", "writing"):
@@ -62,7 +63,9 @@ async def press(app: BntuiApp, key: str) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("state", ["loading", "running", "paused", "writing", "completed", "failed", "replay"])
+@pytest.mark.parametrize(
+    "state", ["loading", "running", "six arms", "paused", "writing", "completed", "failed", "replay"]
+)
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_key_does_nothing_in_silence(state: str, view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whoever runs the tests, there is no shell to go to.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bntui.tui.plot.axes import number, short_number
 from bntui.tui.plot.grid import Grid
 
-MIN_HEIGHT = 7
+MIN_HEIGHT = 6
 """Rows of a chart from which on a legend may have one of its own."""
 
 
@@ -46,6 +46,7 @@ class _Form:
 
 
 _LABELLED, _BARE = _Form(False, "{glyph} {label} "), _Form(False, "{glyph} ")
+_TIGHT = _Form(True, "{glyph}", short_values=True, gap=1)
 _FORMS_OF_MANY = (
     _LABELLED,
     _Form(False, "{glyph} {short} "),
@@ -55,7 +56,7 @@ _FORMS_OF_MANY = (
     _BARE,
     _Form(True, "{glyph} "),
     _Form(False, "{glyph}", short_values=True, gap=1),
-    _Form(True, "{glyph}", short_values=True, gap=1),
+    _TIGHT,
 )
 """From the one that tells most to the one that takes least; which glyph is whose counts more than two more digits."""
 
@@ -91,7 +92,13 @@ def draw_summary(grid: Grid, title: str, entries: Sequence[Entry]) -> None:
         draw_heading(grid, title, entries)
         return
     grid.put(0, 0, title, "bold")
-    for row, entry in enumerate(entries, 1):
-        name, value = _LABELLED.write(entry)
-        short = len(name) + len(value) + 1 > grid.width
-        grid.put(row, 0, f"{entry.glyph} {value.strip()}" if short else name + value, entry.colour)
+    several = len(entries) >= grid.height
+    row, column = 1, 0
+    for entry in entries:
+        name, value = (_TIGHT if several else _LABELLED).write(entry)
+        if not several and len(name) + len(value) + 1 > grid.width:
+            name = f"{entry.glyph} "
+        if column and column + len(name) + len(value) > grid.width:
+            row, column = row + 1, 0
+        grid.put(row, column, name + value, entry.colour)
+        row, column = (row, column + len(name) + len(value) + 1) if several else (row + 1, 0)

@@ -12,7 +12,7 @@ from textual.containers import Container
 from textual.message import Message
 
 from bntui.run.history import History
-from bntui.tui.plot.chart import Chart, Drawing, draw
+from bntui.tui.plot.chart import MIN_HEIGHT, Chart, Drawing, draw
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import AXES, SMOOTHINGS, View
 from bntui.tui.widgets.picture import Picture
@@ -90,7 +90,8 @@ class ChartsView(Container):
     def show_summary(self, look: Look, width: int) -> None:
         """Write the text anew; it has the lines that it needs for all arms."""
         text = self._summary(self._history, look, width)
-        lines = max(LEAST_LINES, text.plain.count("\n") + 1)
+        most = max(LEAST_LINES, self.size.height - 2 * MIN_HEIGHT)
+        lines = min(most, max(LEAST_LINES, text.plain.count("\n") + 1))
         if self._text.styles.height is None or self._text.styles.height.value != lines:
             self._text.styles.height = lines
         self._text.show(text)

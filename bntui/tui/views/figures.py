@@ -22,10 +22,8 @@ TITLES = {
 SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
 AXES = ("step", "epoch", "seconds")
 
-_LETTERS = {
-    "pause": "p", "restart": "r", "stop": "q", **{row.name: row.marker for row in INTERVENTIONS.values() if row.marker}
-}  # fmt: skip
-"""What marks an intervention on the charts: its key."""
+_LETTERS = {"pause": "p", "restart": "r", "stop": "q"}
+"""What marks on the charts what else a person did: its key."""
 
 
 @dataclass
@@ -69,7 +67,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
         lines=tuple(lines),
         x_label=view.x_axis,
         verticals=tuple(
-            (axis.at(i.step), _LETTERS[i.action]) for i in history.interventions[-50:] if i.action in _LETTERS
+            (axis.at(i.step), letter) for i in history.interventions[-50:] if (letter := _letter(i.action))
         ),
         cursor=None if view.cursor is None else axis.at(view.cursor),
         log_y=view.log_y and name.endswith("loss"),
@@ -77,6 +75,10 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
         x_range=x_range,
         empty="appears with the first steps" if name == "train-loss" else f"{name.split('-')[0]} set: after epoch 1",
     )
+
+
+def _letter(action: str) -> str:
+    return INTERVENTIONS[action].marker if action in INTERVENTIONS else _LETTERS.get(action, "")
 
 
 def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], dict[str, Sequence[float]]]:

@@ -26,7 +26,7 @@ FLOW_TITLES = {
 BY_LAYER = ("weight-gradient", "input-gradient")
 PERCENTILES = (15, 50, 85)
 """Of an activation's input, in the order in which they are read."""
-SUMMARY_CELLS = 38
+SUMMARY_CELLS = 30
 """Width of what is told of an arm where there is less room than arms."""
 MOST_BANDS = 3
 """Arms of which all percentiles can be told apart in one chart; of more only the middle one is drawn."""
@@ -130,22 +130,23 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
         if not wide and len(history.arms) > 2:
             # Two of them stand side by side, with the worst layer in place of all.
             worst = max((int(share) for share in shares), default=0)
-            block.append(f"{glyph} {initials(history.arms)[arm]:<6}", style=colour)
+            block.append(f"{glyph} {initials(history.arms)[arm]:<5}", style=colour)
             block.append(f" {number(ratio)} {verdict(ratio):<9}", style="bold" if verdict(ratio) else "")
-            block.append(f" dead {worst:>3} %")
+            block.append(f"{worst:>4}%")
         else:
             block.append(f"{glyph} {history.labels[arm]:<{cells}}", style=colour)
             block.append(f" {first} {number(ratio)} {verdict(ratio):<10}", style="bold" if verdict(ratio) else "")
             block.append(f" {rest} {' '.join(shares) or '-'}")
         blocks.append(block)
-    across = width // SUMMARY_CELLS if not wide and len(history.arms) > 2 else 1
-    for row in range(0, len(blocks), max(1, across)):
-        for block in blocks[row : row + max(1, across)]:
+    across = max(1, width // SUMMARY_CELLS) if not wide and len(history.arms) > 2 else 1
+    for row in range(0, len(blocks), across):
+        for block in blocks[row : row + across]:
             block.pad_right(SUMMARY_CELLS * (across > 1) - block.cell_len)
             text.append_text(block)
         text.append("\n")
+    before = "" if wide or len(history.arms) <= 2 else "1st/last gradient, dead units; "
     more = "; 3 again: covariate shift, loss landscape, train/eval gap" if wide else ""
-    text.append(f"the last reading took {reads[-1].milliseconds:.1f} ms{more}", style="dim")
+    text.append(f"{before}the last reading took {reads[-1].milliseconds:.1f} ms{more}", style="dim")
     return text
 
 

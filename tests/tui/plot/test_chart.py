@@ -308,3 +308,45 @@ def test_a_robust_axis_leaves_out_what_is_far_above_the_rest():
 def test_layers_are_counted_without_fractions(last):
     bottom = rows(one([float(i) for i in range(1, last + 1)], x=list(range(1, last + 1)), x_label="layer"))[-1]
     assert "." not in bottom and bottom.rstrip().endswith("layer")
+
+
+def many(count, **options):
+    look, names = Look(), ["BN", "GN8", "LN", "IN", "BRN", "none"]
+    labels = ["Batch norm", "Group norm 8", "Layer norm", "Instance norm", "Batch renorm", "No norm"]
+    return Chart("accuracy", tuple(
+        Line([1, 2, 3], [0.1234 + i / 10] * 3, colour, "braille", label, short, glyph=glyph)
+        for i, (colour, glyph, label, short) in enumerate(
+            list(zip(look.colours, look.glyphs, labels, names, strict=True))[:count])
+    ), **options)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "heading"),
+    [
+        (3, 78, ["accuracy ● Batch norm 0.1234 ■ Group norm 8 0.2234 ▲ Layer norm 0.3234"]),
+        (4, 78, ["accuracy ● BN 0.1234 ■ GN8 0.2234 ▲ LN 0.3234 ◆ IN 0.4234"]),
+        (4, 60, ["accuracy", "● BN 0.1234 ■ GN8 0.2234 ▲ LN 0.3234 ◆ IN 0.4234"]),
+        (6, 80, ["accuracy", "● BN 0.1234 ■ GN8 0.2234 ▲ LN 0.3234 ◆ IN 0.4234 ▼ BRN 0.5234 ★ none 0.6234"]),
+        (6, 70, ["accuracy", "● BN .123 ■ GN8 .223 ▲ LN .323 ◆ IN .423 ▼ BRN .523 ★ none .623"]),
+        (6, 49, ["accuracy ●.123 ■.223 ▲.323 ◆.423 ▼.523 ★.623"]),
+        (6, 40, ["accuracy", "●.123 ■.223 ▲.323 ◆.423 ▼.523 ★.623"]),
+        (6, 20, ["accuracy", "●.123 ■.223 ▲.323"]),
+    ],
+)
+def test_a_legend_of_many_lines_tells_as_much_as_there_is_room_for(count, width, heading):
+    shown = rows(many(count), width, 12)
+    assert [" ".join(row.split()) for row in shown[: len(heading)]] == heading
+    # Each glyph stands on its curve, wherever the legend is.
+    for glyph in Look().glyphs[:count]:
+        assert any(glyph in row for row in shown[len(heading) :])
+
+
+def test_the_chart_below_a_legend_of_two_rows_is_as_wide_and_fits_its_axis():
+    for height in range(6, 20):
+        shown = rows(many(6, verticals=((2, "b"),)), 60, height)
+        assert len(shown) == height and {cell_len(row) for row in shown} == {60}
+        assert shown[-1].endswith("step") and "b" in shown[2]
+    # A chart that is smaller is a list, and has room for all the same.
+    for height in (3, 4, 5):
+        shown = rows(many(6), 30, height)
+        assert " ".join(" ".join(shown).split()) == "accuracy ●.123 ■.223 ▲.323 ◆.423 ▼.523 ★.623"

@@ -4,25 +4,39 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
-from bntui.run import control as c
+from bntui.run import events as e
 from bntui.run.history import History
 from bntui.storage.recorder import Recorder
-from bntui.training import session
 from bntui.tui.sources.playback import MISFIT, NO_BEGINNING, Playback
+from scripted_app import ZOO, run_events
+
+VERSION_1 = Path(__file__).parents[2] / "storage" / "results-version-1.json"
 
 
-def record(tmp_path: Path) -> tuple[Path, History]:
-    config = RunConfig(
-        data="synthetic", train_samples=320, validation_samples=50, epochs=3, run_dir=str(tmp_path / "run")
-    )
+def record(tmp_path: Path, norms: Sequence[str] = ("batch", "none")) -> tuple[Path, History]:
+    """Record a run that was made up."""
+    config = RunConfig(arms=",".join(norms), epochs=5, run_dir=str(tmp_path / "run"))  # type: ignore[arg-type]
     recorder = Recorder(config, History())
-    session.run(config, recorder.take, c.Control([(12, c.Change("bn")), (15, c.Change("learning_rate", 0.5))]))
+    for event in run_events(norms=norms):
+        if isinstance(event, e.Started):
+            event = replace(event, config={**config.to_dict(), "command": config.to_command()})
+        recorder.take(event)
+    for event in (
+        e.Intervened(300, 3, "bn", True, False),
+        e.Planned(300, 3.0, 20, 160, 620),
+        e.Intervened(300, 3, "batch_size", 32, 20),
+        e.Alert(300, "batch", "diverged", "With BN: the loss is no longer a number"),
+        e.Finished("interrupted", 300, {arm.name: "0" * 64 for arm in recorder.history.arms}, 9.0),
+    ):
+        recorder.take(event)
     recorder.write_results()
     recorder.close()
     return tmp_path / "run", recorder.history
@@ -34,56 +48,45 @@ def replay(path: Path) -> History:
     while events := playback.poll():
         for event in events:
             history.apply(event)
+    assert playback.problem == ""
     return history
 
 
-def test_a_journal_replays_to_the_same_history(tmp_path: Path) -> None:
-    folder, live = record(tmp_path)
+@pytest.mark.parametrize("norms", [("batch", "none"), ZOO])
+def test_a_journal_replays_to_the_same_history(tmp_path: Path, norms: Sequence[str]) -> None:
+    folder, live = record(tmp_path, norms)
     replayed = replay(folder)
+    assert replayed.arms == live.arms and len(replayed.arms) == len(norms)
     assert replayed.epochs == live.epochs
-    assert replayed.batch_norm == live.batch_norm
+    assert replayed.normalization == live.normalization
     assert replayed.interventions == live.interventions
     assert replayed.steps.points() == live.steps.points()
     assert (replayed.status, replayed.state_sha256, replayed.best) == (live.status, live.state_sha256, live.best)
+    assert (replayed.flow, replayed.probes, replayed.plans) == (live.flow, live.probes, live.plans)
 
 
-def test_results_replay_to_the_same_charts(tmp_path: Path) -> None:
-    folder, live = record(tmp_path)
+@pytest.mark.parametrize("norms", [("batch", "none"), ZOO])
+def test_results_replay_to_the_same_charts(tmp_path: Path, norms: Sequence[str]) -> None:
+    folder, live = record(tmp_path, norms)
     replayed = replay(folder / "results.json")
-    assert replayed.epochs == live.epochs
+    assert (replayed.arms, replayed.epochs, replayed.plans) == (live.arms, live.epochs, live.plans)
     assert replayed.steps.points() == live.steps.points()
-    assert replayed.interventions == live.interventions
-    assert [r.layers[0].running_mean for r in replayed.batch_norm] == [
-        r.layers[0].running_mean for r in live.batch_norm
+    assert (replayed.interventions, replayed.alerts) == (live.interventions, live.alerts)
+    assert (replayed.total_steps, replayed.samples, replayed.step) == (620, 300 * 32, 300)
+    assert [[layers[0].running_mean for layers in read.arms.values()] for read in replayed.normalization] == [
+        [layers[0].running_mean for layers in read.arms.values()] for read in live.normalization
     ]
-    assert replayed.status == "completed"
+    assert replayed.status == "interrupted"
 
 
-def test_results_tell_the_plans_of_a_run_that_changed_them(tmp_path: Path) -> None:
-    config = RunConfig(
-        data="synthetic",
-        train_samples=320,
-        validation_samples=50,
-        epochs=4,
-        max_steps=47,
-        run_dir=str(tmp_path / "run"),
-    )
-    recorder = Recorder(config, History())
-    session.run(config, recorder.take, c.Control([(15, c.Change("batch_size", 20))]))
-    recorder.write_results()
-    recorder.close()
-    live, replayed = recorder.history, replay(tmp_path / "run" / "results.json")
-    assert len(live.plans) == 2
-    assert replayed.plans == live.plans
-    assert (replayed.total_steps, replayed.samples, replayed.step) == (47, live.samples, 47)
-    for name in ("batch_norm", "epochs"):
-        assert [row.step for row in getattr(replayed, name)] == [row.step for row in getattr(live, name)]
-    assert [replayed.epochs_at(step) for step in range(48)] == [live.epochs_at(step) for step in range(48)]
-    # Results of an older bntui, which tell of no plans.
-    older = json.loads((tmp_path / "run" / "results.json").read_text())
-    del older["plans"]
-    (tmp_path / "older.json").write_text(json.dumps(older))
-    assert replay(tmp_path / "older.json").epochs == live.epochs
+def test_results_of_an_older_bntui_open_too() -> None:
+    replayed, stored = replay(VERSION_1), json.loads(VERSION_1.read_text())
+    assert stored["schema"] == "bntui.results/1"
+    first, second = (arm.name for arm in replayed.arms)
+    assert [row.validation[first].accuracy for row in replayed.epochs] == [
+        row["validation"]["bn"]["accuracy"] for row in stored["epochs"]
+    ]
+    assert list(replayed.steps.points()[1][second]) == pytest.approx(stored["steps"]["plain_loss"])
 
 
 @pytest.mark.parametrize("which", ["first", "middle"])
@@ -127,7 +130,7 @@ def test_a_growing_journal_is_followed_line_by_line(tmp_path: Path) -> None:
 def test_what_is_no_results_file_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     file = tmp_path / "results.json"
     file.write_text(content)
-    with pytest.raises(UsageError, match="open"):
+    with pytest.raises(UsageError, match="open "):
         Playback(str(file))
 
 
@@ -137,7 +140,9 @@ def test_a_missing_path_and_a_folder_without_a_journal_are_refused(tmp_path: Pat
             Playback(str(path))
 
 
-@pytest.mark.parametrize("part", ["config", "summary", "steps", "epochs", "batch_norm", "interventions", "dataset"])
+@pytest.mark.parametrize(
+    "part", ["config", "summary", "steps", "epochs", "normalization", "arms", "plans", "interventions", "dataset"]
+)
 @pytest.mark.parametrize("value", [None, 3, "x", [1], {"a": 1}])
 def test_damaged_results_are_refused(tmp_path: Path, part: str, value: object) -> None:
     folder, _ = record(tmp_path)
