@@ -10,15 +10,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bntui.config.options import RunConfig
-    from bntui.run.control import Control
-    from bntui.run.history import History
+    from bntui.messages.control import Control
+    from bntui.messages.history import History
     from bntui.training.session import run
 
 __all__ = ["Control", "History", "RunConfig", "__version__", "run"]
 
 _HOMES = {
-    "Control": "bntui.run.control",
-    "History": "bntui.run.history",
+    "Control": "bntui.messages.control",
+    "History": "bntui.messages.history",
     "RunConfig": "bntui.config.options",
 }
 
@@ -43,7 +43,7 @@ class _Package(types.ModuleType):
 
     @run.setter
     def run(self, package: types.ModuleType) -> None:
-        """Leave the name to the function: `from bntui.run import …` finds the package by its path."""
+        """Leave the name to the function: `from bntui.messages import …` finds the package by its path."""
 
 
 sys.modules[__name__].__class__ = _Package

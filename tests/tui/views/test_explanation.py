@@ -21,11 +21,11 @@ from bntui.config.options import RunConfig
 from bntui.data.order import DataOrder, batches
 from bntui.data.resident import load
 from bntui.lab.transform import BatchNorm, backward, forward, track
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.models.mlp import build_pair
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.history import History
 from bntui.training import session
 from bntui.training.fused.engine import Trainer
 from bntui.tui.theme import THEMES, Look
