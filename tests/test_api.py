@@ -27,7 +27,7 @@ def test_the_readmes_python_runs() -> None:
     code = readme.read_text().partition("```python\n")[2].partition("```")[0]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Split(bn=Metrics(loss=")
+    assert done.stdout.startswith("{'batch': Metrics(loss=")
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:

@@ -74,14 +74,20 @@ class ResidentSource:
 
     def epoch(self, batch_size: int) -> Batches:
         """As `Source.epoch`."""
-        if self._rows is None:
-            self._rows = self._order.next_epoch(self.train_samples)
-        for batch in batches(self.train, self._rows[self.position :], batch_size):
+        for batch in batches(self.train, self._permutation()[self.position :], batch_size):
             self.position += batch_size
             yield batch
 
+    def _permutation(self) -> torch.Tensor:
+        """Return the order of the epoch under way, int64 [samples], drawn once."""
+        if self._rows is None:
+            self._rows = self._order.next_epoch(self.train_samples)
+        return self._rows
+
     def end_epoch(self) -> None:
         """As `Source.end_epoch`."""
+        # A run that went on after the last step of the epoch has not asked for it.
+        self._permutation()
         self._order.skip_evaluation()
         self._begin_epoch()
 

@@ -30,10 +30,11 @@ def to_input(images: Tensor) -> Tensor:
 def batches(samples: Samples, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield whole batches in the given order: inputs, float32 [batch, 784], and labels, int64 [batch].
 
-    There must be samples for one batch at least.
     Several batches are gathered at a time, which costs one batch's overhead and still fits a CPU's cache.
     """
     order = order[: len(order) // batch_size * batch_size].to(samples.labels.device)
+    if not len(order):
+        return
     for rows in torch.split(order, max(1, _ROWS_AT_ONCE // batch_size) * batch_size):
         images, labels = _gather(samples, rows)
         yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)

@@ -51,7 +51,10 @@ class Engine(Protocol):
         """Return the weights and statistics of every arm, and what the optimizer knows of them, as copies."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned. Raises KeyError, TypeError, ValueError or RuntimeError if it did not."""
+        """Take over what `state_dict` returned.
+
+        Raises KeyError, TypeError, ValueError, AttributeError or RuntimeError for anything else.
+        """
 
 
 def build_engine(config: RunConfig, arms: Arms) -> Engine:

@@ -139,10 +139,9 @@ class Observer:
         """Take over what `state_dict` returned. Raises KeyError, ValueError or AttributeError if it did not."""
         inputs: Inputs = {}
         for arm, layers in state.items():
-            features = self._arms.layers[arm]
             device = next(self._arms.by_name[arm].parameters()).device
             for name, x in layers.items():
-                if x.dim() < 2 or x.shape[1] != features[name] or x.dtype != torch.float32:
+                if x.dim() < 2 or x.shape[1] != self._arms.layers[arm][name] or x.dtype != torch.float32:
                     raise ValueError("the input of another layer")
                 inputs.setdefault(arm, {})[name] = x.to(device)
         self._inputs = inputs

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from bntui.config import parsers
 from bntui.config.options import RunConfig
 from bntui.data import digits, resident
+from bntui.data.order import DataOrder
 from bntui.data.samples import to_input
+from bntui.data.source import first
 from bntui.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
@@ -114,3 +117,74 @@ def test_without_mnist_generated_digits_take_its_place(monkeypatch: pytest.Monke
     ]
     with pytest.raises(DataError, match="no network"):
         load(RunConfig(data="mnist"))
+
+
+def begun(seed: int = 5, **options: Any) -> resident.ResidentSource:
+    source = load(small(**options))
+    source.begin(torch.Generator().manual_seed(seed))
+    return source
+
+
+def test_an_epoch_is_handed_out_in_the_order_of_a_dataloader_whatever_the_batch_size() -> None:
+    source = begun()
+    order = DataOrder(torch.Generator().manual_seed(5))
+    for _ in range(2):
+        rows = order.next_epoch(200)
+        order.skip_evaluation()
+        handed: list[torch.Tensor] = []
+        for batch_size, count in ((32, 2), (7, 3), (100, 1)):
+            batches = source.epoch(batch_size)
+            handed += [next(batches)[0] for _ in range(count)]
+            assert source.position == sum(map(len, handed))
+        # 15 are left.
+        assert list(source.epoch(16)) == []
+        assert torch.equal(torch.cat(handed), to_input(source.train.images[rows[:185]]))
+        source.end_epoch()
+        assert source.position == 0
+
+
+@pytest.mark.parametrize("taken", [0, 2, 6])
+def test_a_source_goes_on_where_another_was(taken: int) -> None:
+    source = begun()
+    for _ in source.epoch(64):
+        pass
+    source.end_epoch()
+    batches = source.epoch(32)
+    for _ in range(taken):
+        next(batches)
+    state = source.state_dict()
+    other = begun(seed=99)
+    next(other.epoch(100))
+    other.load_state_dict(state)
+    assert other.position == source.position == 32 * taken
+    for _ in range(2):
+        for part in (source, other):
+            part.end_epoch()
+        for (x, y), (their_x, their_y) in zip(source.epoch(50), other.epoch(50), strict=True):
+            assert torch.equal(x, their_x) and torch.equal(y, their_y)
+
+
+@pytest.mark.parametrize("position", [-1, 201])
+def test_a_place_beyond_the_data_is_refused(position: int) -> None:
+    source = begun()
+    with pytest.raises(ValueError, match="beyond"):
+        source.load_state_dict({**source.state_dict(), "position": position})
+
+
+def test_what_is_handed_out_for_training_can_be_kept_by_autograd() -> None:
+    with torch.inference_mode():
+        source = begun()
+        x, y = next(source.epoch(32))
+    assert not x.is_inference() and not y.is_inference()
+
+
+def test_evaluation_goes_over_every_sample_once_and_shifts_what_it_is_asked_to() -> None:
+    source = begun()
+    parts = list(source.evaluation("train", 64))
+    assert [len(y) for _, y in parts] == [64, 64, 64, 8]
+    assert torch.equal(torch.cat([x for x, _ in parts]), to_input(source.train.images))
+    inverted = parsers.shift("inversion:1")
+    for _ in range(2):
+        assert torch.equal(first(source, "validation", 20, inverted), to_input(255 - source.validation.images[:20]))
+        assert torch.equal(first(source, "train", 20, inverted), to_input(255 - source.train.images[:20]))
+        assert torch.equal(first(source, "validation", 99), to_input(source.validation.images))

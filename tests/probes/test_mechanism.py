@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,30 +10,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import training_runs
 from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
-from bntui.data.resident import Samples, to_input
+from bntui.data.resident import ResidentSource
+from bntui.data.samples import Samples, to_input
 from bntui.messages import control as c
 from bntui.messages import events as e
-from bntui.models.mlp import Pair, SeededDropout, build_pair
+from bntui.models import mlp
+from bntui.models.arms import Arms, modules, state_sha256
+from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
-from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, gap, landscape, loss_and_gradients
-from bntui.training import session
-from bntui.training.fused.engine import Trainer, state_sha256
+from bntui.probes.gap import gap
+from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, landscape, loss_and_gradients
+from bntui.training.fused.engine import FusedEngine
+from training_runs import hashes, numbers, only, readings, run
 
 CPU = torch.device("cpu")
 KINDS = [
-    {}, {"norm": "layer", "versus": "group:4"}, {"norm": "batch-renorm", "versus": "instance"}, {"norm": "none"},
+    {}, {"arms": "layer,group:4"}, {"arms": "batch-renorm,instance"}, {"arms": "none,none"},
     {"hidden": "12x4", "activation": "sigmoid"}, {"dropout": 0.3, "bn_noise": 0.3}, {"hidden": (8,)},
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Case:
-    """Both arms in float64 after a few steps and one more, whose batch and weights before and after are kept."""
+    """All arms in float64 after a few steps and one more, whose batch and weights before and after are kept."""
 
     config: RunConfig
-    pair: Pair
+    arms: Arms
     x: Tensor
     y: Tensor
     before: dict[str, Weights]
@@ -48,36 +53,43 @@ def batches(count: int, size: int, seed: int = 0) -> list[tuple[Tensor, Tensor]]
     ]
 
 
+def train(engine: FusedEngine, x: Tensor, y: Tensor) -> None:
+    with torch.inference_mode():
+        engine.forward_backward(x, y)
+        engine.update()
+
+
+def source_of(samples: Samples) -> ResidentSource:
+    return ResidentSource("", "", "", samples, samples, seed=1)
+
+
 def case(**options: Any) -> Case:
     config = RunConfig(**{"hidden": (16, 12), "lr": 0.05, "optimizer": "sgd:0.9", **options})
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
+    arms = mlp.build(config, CPU)
+    engine = FusedEngine(arms, config.optimizer, config.lr)
     *earlier, (x, y) = batches(4, config.batch_size)
-    with torch.inference_mode():
-        for batch in earlier:
-            trainer.step(*batch)
-    before = {arm: copy_weights(model) for arm, model in pair.arms.items()}
-    with torch.inference_mode():
-        trainer.step(x, y)
-    after = {arm: copy_weights(model) for arm, model in pair.arms.items()}
-    for model in pair.arms.values():
+    for batch in earlier:
+        train(engine, *batch)
+    before = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
+    train(engine, x, y)
+    after = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
+    for model in arms.by_name.values():
         model.double()
     widened = [
         {arm: {name: value.double() for name, value in w.items()} for arm, w in weights.items()}
         for weights in (before, after)
     ]
-    return Case(config, pair, x.double(), y, *widened)
+    return Case(config, arms, x.double(), y, *widened)
 
 
-def reference(case: Case, arm: str, weights: Weights) -> nn.Sequential:
+def reference(case: Case, arm: str, weights: Weights) -> nn.Module:
     """A model of its own with these weights, that neither drops units nor has noise."""
-    model = build_pair(case.config, CPU).arms[arm].double()
-    model.load_state_dict({**case.pair.arms[arm].state_dict(), **weights})
-    for module in model:
-        if isinstance(module, Switchable):
-            module.noise = 0.0
-        if isinstance(module, SeededDropout):
-            module.p = 0.0
+    model = mlp.build(case.config, CPU).by_name[arm].double()
+    model.load_state_dict({**case.arms.by_name[arm].state_dict(), **weights})
+    for norm in modules(model, Switchable):
+        norm.noise = 0.0
+    for dropout in modules(model, SeededDropout):
+        dropout.p = 0.0
     return model.train()
 
 
@@ -93,11 +105,12 @@ def distance(a: Weights, b: Weights) -> float:
     return float(torch.cat([(a[name] - b[name]).flatten() for name in a]).norm())
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("options", KINDS)
-def test_loss_and_gradients_are_those_of_a_model_with_these_weights(options: dict[str, Any], arm: str) -> None:
+def test_loss_and_gradients_are_those_of_a_model_with_these_weights(options: dict[str, Any], place: int) -> None:
     found = case(**options)
-    model = found.pair.arms[arm]
+    arm = list(found.arms.by_name)[place]
+    model = found.arms.by_name[arm]
     hashes = state_sha256(model)
     for weights in (found.before[arm], found.after[arm]):
         loss, gradients = loss_and_gradients(model, weights, found.x, found.y)
@@ -109,12 +122,13 @@ def test_loss_and_gradients_are_those_of_a_model_with_these_weights(options: dic
     assert not any(value.requires_grad for value in found.before[arm].values())
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("options", KINDS)
-def test_covariate_shift_is_definition_2_1(options: dict[str, Any], arm: str) -> None:
+def test_covariate_shift_is_definition_2_1(options: dict[str, Any], place: int) -> None:
     found = case(**options)
+    arm = list(found.arms.by_name)[place]
     before, after = found.before[arm], found.after[arm]
-    model = found.pair.arms[arm]
+    model = found.arms.by_name[arm]
     ours = covariate_shift(model, before, after, found.x, found.y)
     linear = [name for name, module in model.named_children() if isinstance(module, nn.Linear)]
     assert [row.layer for row in ours] == [f"linear{i}" for i in range(1, len(found.config.hidden) + 2)]
@@ -133,12 +147,13 @@ def test_covariate_shift_is_definition_2_1(options: dict[str, Any], arm: str) ->
     assert all(row.difference > 0 for row in ours[1:])
 
 
-@pytest.mark.parametrize("arm", ["bn", "plain"])
+@pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("options", KINDS)
-def test_the_landscape_is_along_the_gradient(options: dict[str, Any], arm: str) -> None:
+def test_the_landscape_is_along_the_gradient(options: dict[str, Any], place: int) -> None:
     found = case(**options)
+    arm = list(found.arms.by_name)[place]
     before, lr = found.before[arm], 0.3
-    ours = landscape(found.pair.arms[arm], before, found.x, found.y, lr)
+    ours = landscape(found.arms.by_name[arm], before, found.x, found.y, lr)
     _, gradient = by_autograd(found, arm, before)
     losses, changes, ratios = [], [], []
     for factor in (0.5, 1.0, 2.0, 4.0):
@@ -172,38 +187,39 @@ def test_of_a_quadratic_the_effective_smoothness_is_its_curvature() -> None:
 
 def test_a_parameter_that_has_no_part_in_it_has_no_gradient() -> None:
     found = case()
-    model, before = found.pair.bn, found.before["bn"]
-    for norm in found.pair.norms:
+    model, before = found.arms.by_name["batch"], found.before["batch"]
+    for norm in found.arms.norms:
         norm.enabled = False
     gradients = loss_and_gradients(model, before, found.x, found.y)[1]
     of_norm = [f"{name}.{kind}" for name, m in model.named_children() if isinstance(m, Switchable)
                for kind in ("weight", "bias")]  # fmt: skip
     assert [name for name, value in gradients.items() if not value.any()] == of_norm
-    assert all(row.cosine == row.cosine for row in covariate_shift(model, before, found.after["bn"], found.x, found.y))
+    assert all(
+        row.cosine == row.cosine for row in covariate_shift(model, before, found.after["batch"], found.x, found.y)
+    )
 
 
 def test_frozen_statistics_are_what_the_probes_normalise_by() -> None:
     found = case()
-    for norm in found.pair.batch_norms:
+    for norm in found.arms.batch_norms:
         norm.frozen = True
-    loss, _ = loss_and_gradients(found.pair.bn, found.before["bn"], found.x, found.y)
+    loss, _ = loss_and_gradients(found.arms.by_name["batch"], found.before["batch"], found.x, found.y)
     with torch.no_grad():
-        logits = reference(found, "bn", found.before["bn"]).eval()(found.x)
+        logits = reference(found, "batch", found.before["batch"]).eval()(found.x)
     assert float(loss) == pytest.approx(float(functional.cross_entropy(logits, found.y)), rel=1e-12)
 
 
-@pytest.mark.parametrize(("norm", "versus"), [("batch", "none"), ("none", "batch-renorm"), ("batch", "batch")])
-def test_the_gap_is_between_three_kinds_of_statistics(norm: str, versus: str) -> None:
-    found = case(norm=norm, versus=versus)
-    for model in found.pair.arms.values():
+@pytest.mark.parametrize("norms", ["batch,none", "none,batch-renorm", "batch,batch,layer"])
+def test_the_gap_is_between_three_kinds_of_statistics(norms: str) -> None:
+    found = case(arms=norms)
+    for model in found.arms.by_name.values():
         model.float()
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(256, (2_300, 784), generator=generator, dtype=torch.uint8)
     train = Samples(images, torch.zeros(2_300, dtype=torch.int64))
-    ours = gap(found.pair, found.x.float(), found.y, train)
-    for arm, kind in (("bn", norm), ("plain", versus)):
-        row = ours[arm]
-        if kind == "none":
+    ours = gap(found.arms.by_name, found.x.float(), found.y, source_of(train))
+    for arm, row in ours.items():
+        if not arm.startswith("batch"):
             assert row is None
             continue
         assert row is not None
@@ -216,9 +232,8 @@ def test_the_gap_is_between_three_kinds_of_statistics(norm: str, versus: str) ->
                     pytorch = nn.BatchNorm1d(module.num_features, module.eps, momentum).double()
                     pytorch.load_state_dict(module.state_dict())
                     setattr(own, name, pytorch)
-        for module in precise:
-            if isinstance(module, nn.BatchNorm1d):
-                module.reset_running_stats()
+        for batch_norm in modules(precise, nn.BatchNorm1d):
+            batch_norm.reset_running_stats()
         with torch.no_grad():
             precise(to_input(images[:2_000]).double())
             for metrics, model in (
@@ -233,81 +248,60 @@ def test_the_gap_is_between_three_kinds_of_statistics(norm: str, versus: str) ->
 
 def test_the_probes_of_a_step_are_of_the_weights_before_and_after_it() -> None:
     config = RunConfig(hidden=(16, 12), optimizer="sgd", lr=0.1)
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
+    arms = mlp.build(config, CPU)
+    engine = FusedEngine(arms, config.optimizer, config.lr)
     generator = torch.Generator().manual_seed(2)
-    train = Samples(torch.randint(256, (300, 784), generator=generator, dtype=torch.uint8), torch.zeros(300).long())
+    images = torch.randint(256, (300, 784), generator=generator, dtype=torch.uint8)
+    source = source_of(Samples(images, torch.zeros(300).long()))
     (x, y), (unused, _) = batches(2, 32)
     with torch.inference_mode():
         given = x.clone()
-        mechanism = Mechanism(pair, given, y, PROBES)
-        before = {arm: copy_weights(model) for arm, model in pair.arms.items()}
-        trainer.step(given, y)
+        mechanism = Mechanism(arms.by_name, given, y, PROBES)
+        before = {arm: copy_weights(model) for arm, model in arms.by_name.items()}
+        train(engine, given, y)
         # The buffer that a batch lies in may be used again.
         given.copy_(unused)
-        hashes = [state_sha256(model) for model in pair.arms.values()]
-        found = mechanism.probe(0.1, train, 3, 7, live=True)
+        before_probing = arms.hashes()
+        found = mechanism.probe(0.1, source, 3, 7, live=True)
     assert (found.epoch, found.step, found.live) == (3, 7, True)
     assert list(found.milliseconds) == list(PROBES)
     assert all(value > 0 for value in found.milliseconds.values())
-    for arm, model in pair.arms.items():
-        probes = getattr(found, arm)
+    for arm, model in arms.by_name.items():
+        probes = found.arms[arm]
         assert probes.covariate_shift == covariate_shift(model, before[arm], copy_weights(model), x, y)
         assert probes.landscape == landscape(model, before[arm], x, y, 0.1)
-        assert probes.gap == gap(pair, x, y, train)[arm]
+        assert probes.gap == gap(arms.by_name, x, y, source)[arm]
         gradients = loss_and_gradients(model, before[arm], x, y)[1]
         for parameter, gradient in zip(model.parameters(), gradients.values(), strict=True):
-            torch.testing.assert_close(trainer.parameters.gradient_of[parameter], gradient, rtol=1e-4, atol=1e-7)
-    assert found.bn.gap is not None and found.plain.gap is None
-    assert [state_sha256(model) for model in pair.arms.values()] == hashes
+            torch.testing.assert_close(engine.parameters.gradient_of[parameter], gradient, rtol=1e-4, atol=1e-7)
+    assert found.arms["batch"].gap is not None and found.arms["none"].gap is None
+    assert arms.hashes() == before_probing
 
 
 @pytest.mark.parametrize("names", [c for n in range(3) for c in itertools.combinations(PROBES, n)])
 def test_only_what_was_asked_for_is_measured(names: tuple[str, ...]) -> None:
     config = RunConfig(hidden=(6,))
-    pair = build_pair(config, CPU)
+    models = mlp.build(config, CPU).by_name
     x, y = batches(1, 8)[0]
-    train = Samples(torch.zeros(300, 784, dtype=torch.uint8), torch.zeros(300, dtype=torch.int64))
-    found = Mechanism(pair, x, y, names).probe(0.1, train, 1, 1, live=False)
+    source = source_of(Samples(torch.zeros(300, 784, dtype=torch.uint8), torch.zeros(300, dtype=torch.int64)))
+    found = Mechanism(models, x, y, names).probe(0.1, source, 1, 1, live=False)
     assert tuple(found.milliseconds) == names
-    assert bool(found.bn.covariate_shift) == ("covariate-shift" in names)
-    assert (found.bn.landscape is not None) == ("landscape" in names)
-    assert (found.bn.gap is not None) == ("gap" in names)
+    assert bool(found.arms["batch"].covariate_shift) == ("covariate-shift" in names)
+    assert (found.arms["batch"].landscape is not None) == ("landscape" in names)
+    assert (found.arms["batch"].gap is not None) == ("gap" in names)
 
 
-def small(**options: Any) -> RunConfig:
-    """Two epochs of 10 steps."""
-    base = {"data": "synthetic", "train_samples": 330, "validation_samples": 50, "epochs": 2, "device": "cpu"}
-    return RunConfig(**{**base, "hidden": (16, 12), **options})
-
-
-def run(config: RunConfig, schedule: Iterable[tuple[int, c.Command]] = (), watching: str = "") -> list[e.Event]:
-    events: list[e.Event] = []
-    control = c.Control(schedule)
-    control.watching = frozenset({watching} if watching else ())
-    session.run(config, events.append, control)
-    return events
-
+small = partial(training_runs.small, train_samples=330, validation_samples=50, epochs=2, hidden=(16, 12))
+"""Two epochs of 10 steps."""
 
 LOOKING: list[tuple[int, c.Command]] = [(3, c.Pause(True)), (3, c.Step()), (4, c.Step()), (5, c.Pause(False))]
 """Each step is read for who looks at it while the run is paused."""
 
 
-def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def numbers(events: list[e.Event]) -> str:
-    """Everything of a run that no clock may change, as text, in which NaN equals NaN."""
-    losses = [pair for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)]
-    epochs = [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
-    return repr([losses, epochs, only(events, e.BatchNormRead), only(events, e.Finished)[0].state_sha256])
-
-
 @pytest.mark.parametrize(
     "options",
     [
-        {}, {"norm": "batch-renorm", "versus": "batch"}, {"norm": "group:4", "versus": "layer"}, {"norm": "none"},
+        {}, {"arms": "batch-renorm,batch"}, {"arms": "group:4,layer"}, {"arms": "none,none"}, {"engine": "autograd"},
         {"bn_momentum": "cumulative", "bn_eval": "precise", "adapt_bn": True},
     ],
 )  # fmt: skip
@@ -330,7 +324,7 @@ def test_a_run_probes_at_the_multiples_of_probe_every(every: int) -> None:
     for row in found:
         assert not row.live
         assert list(row.milliseconds) == ["covariate-shift", "landscape"]
-        for probes in (row.bn, row.plain):
+        for probes in row.arms.values():
             assert [shift.layer for shift in probes.covariate_shift] == ["linear1", "linear2", "linear3"]
             assert probes.covariate_shift[0].difference == 0
             assert probes.landscape is not None and probes.gap is None
@@ -338,7 +332,7 @@ def test_a_run_probes_at_the_multiples_of_probe_every(every: int) -> None:
 
 def test_the_landscape_of_a_run_is_at_its_learning_rate() -> None:
     near, far = (
-        only(run(small(probe="landscape", probe_every=9, lr=1e-9), schedule), e.Probed)[0].bn.landscape
+        only(run(small(probe="landscape", probe_every=9, lr=1e-9), schedule), e.Probed)[0].arms["batch"].landscape
         for schedule in ([], [(8, c.Change("learning_rate", 0.1))])
     )
     assert near.highest - near.lowest < 1e-6 < far.highest - far.lowest
@@ -346,20 +340,24 @@ def test_the_landscape_of_a_run_is_at_its_learning_rate() -> None:
 
 
 def test_live_probes_are_made_only_while_somebody_looks_at_them() -> None:
-    runs = {watching: run(small(dropout=0.3), LOOKING, watching) for watching in ("", "flow", "batch_norm", "probes")}
+    parts = ("", "flow", "normalization", "explain", "probes")
+    runs = {watching: run(small(dropout=0.3), LOOKING, watching=(watching,)) for watching in parts}
     for watching, events in runs.items():
         found = only(events, e.Probed)
         assert bool(found) == (watching == "probes")
         assert all(row.live and list(row.milliseconds) == list(PROBES) for row in found)
         if found:
             assert {4, 5} <= {row.step for row in found}
-        reads = [row for row in only(events, e.BatchNormRead) if not row.live]
-        assert reads == only(runs[""], e.BatchNormRead)
-        assert only(events, e.Finished)[0].state_sha256 == only(runs[""], e.Finished)[0].state_sha256
+        live = {row.step for row in only(events, e.NormalizationRead) if row.live}
+        assert ({4, 5} <= live) if watching == "normalization" else not live
+        assert all(layer.batch_mean == layer.batch_mean for row in only(events, e.NormalizationRead)
+                   for layer in row.arms["batch"])  # fmt: skip
+        assert readings(events, e.NormalizationRead) == readings(runs[""], e.NormalizationRead)
+        assert hashes(events) == hashes(runs[""])
 
 
 def test_a_step_that_is_probed_anyway_is_not_probed_again_for_who_looks() -> None:
-    found = only(run(small(probe="gap", probe_every=4), LOOKING, "probes"), e.Probed)
+    found = only(run(small(probe="gap", probe_every=4), LOOKING, watching=["probes"]), e.Probed)
     by_step = {row.step: row for row in found}
     assert len(by_step) == len(found)
     assert [step for step, row in by_step.items() if not row.live] == [4, 8, 12, 16, 20]

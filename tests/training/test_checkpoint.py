@@ -1,32 +1,36 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import queue
 import random
 import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bntui.config.interventions import NUMERIC_ACTIONS
-from bntui.config.interventions import command as command_of
+import training_runs
+from bntui.config.interventions import INTERVENTIONS
 from bntui.config.options import RunConfig
 from bntui.data import resident
 from bntui.errors import DeviceError, UsageError
 from bntui.messages import control as c
 from bntui.messages import events as e
+from bntui.storage.schedule import scheduled as planned
 from bntui.training import checkpoint, evaluation, session
-from bntui.training.checkpoint import DamagedError, pack, unpack
+from bntui.training.checkpoint import DamagedError, OutdatedError, pack, unpack
 from bntui.training.evaluation import evaluate
+from training_runs import evaluations, hashes, losses, only, readings, run
 
 Schedule = list[tuple[int, c.Command]]
 
@@ -57,9 +61,9 @@ class Store:
 @pytest.fixture(autouse=True, scope="module")
 def digits_once() -> Iterator[None]:
     """Hand the same samples out again: to draw them takes as long as the training."""
-    made: dict[Any, resident.Dataset] = {}
+    made: dict[Any, resident.ResidentSource] = {}
 
-    def load_once(config: RunConfig, *rest: Any) -> resident.Dataset:
+    def load_once(config: RunConfig, *rest: Any) -> resident.ResidentSource:
         key = config.train_samples, config.validation_samples, config.seed
         if key not in made:
             made[key] = load(config, *rest)
@@ -70,40 +74,26 @@ def digits_once() -> Iterator[None]:
     resident.load = load
 
 
-def small(**options: Any) -> RunConfig:
-    """Three epochs of 20 steps and 10 samples that are left over."""
-    base = {"data": "synthetic", "train_samples": 330, "validation_samples": 50, "epochs": 3, "device": "cpu",
-            "batch_size": 16, "hidden": (8, 8)}  # fmt: skip
-    return RunConfig(**{**base, **options})
-
-
-def run(config: RunConfig, schedule: Schedule = [], store: Store | None = None) -> list[e.Event]:  # noqa: B006
-    events: list[e.Event] = []
-    session.run(config, events.append, c.Control(schedule), store)
-    return events
+small = partial(training_runs.small, train_samples=330, validation_samples=50, batch_size=16, hidden=(8, 8))
+"""Three epochs of 20 steps and 10 samples that are left over."""
 
 
 def resume(config: RunConfig, schedule: Schedule, store: Store) -> list[e.Event]:
     return run(replace(config, resume="here"), schedule, store)
 
 
-def only(events: list[e.Event], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
 def numbers(*parts: list[e.Event]) -> dict[str, Any]:
     """Everything of a run, or of its parts one after another, that no clock and no stop may change."""
     events = [event for part in parts for event in part]
     return {
-        "losses": [repr(pair) for event in only(events, e.Stepped) for pair in zip(event.bn, event.plain, strict=True)],
-        "epochs": [
-            repr((row.epoch, row.step, row.lr, row.train, row.validation)) for row in only(events, e.EpochEnded)
-        ],
-        "batch_norm": [repr(reading) for reading in only(events, e.BatchNormRead) if not reading.live],
-        "probes": [repr(replace(reading, milliseconds={})) for reading in only(events, e.Probed) if not reading.live],
+        "losses": list(map(repr, losses(events))),
+        "epochs": list(map(repr, evaluations(events))),
+        "normalization": list(map(repr, readings(events, e.NormalizationRead))),
+        "flow": list(map(repr, readings(events, e.FlowRead))),
+        "probes": list(map(repr, readings(events, e.Probed))),
         "interventions": [row for row in only(events, e.Intervened) if row.action != "stop"],
         "alerts": [(row.step, row.arm, row.kind) for row in only(events, e.Alert)],
-        "hash": only(events, e.Finished)[-1].state_sha256,
+        "hash": hashes(events),
     }
 
 
@@ -165,22 +155,36 @@ def saved(contents: Any) -> bytes:
     return buffer.getvalue()
 
 
+def header(of: dict[str, Any], rest: bytes = b"") -> bytes:
+    """A safetensors file with a header of one's own."""
+    text = json.dumps(of).encode()
+    return len(text).to_bytes(8, "little") + text + rest
+
+
 def test_what_is_packed_is_unpacked() -> None:
-    state, kept = unpack(pack(SOME, {"of": "the recorder"}))
+    state, kept = unpack(pack(SOME, {"of": "the recorder", "means": [0.1, float("inf")]}))
     assert_same(state, SOME)
-    assert kept == {"of": "the recorder"}
+    assert kept == {"of": "the recorder", "means": [0.1, float("inf")]}
+    nan = unpack(pack({"loss": float("nan")}, {}))[0]["loss"]
+    assert nan != nan
 
 
-def test_torch_reads_a_checkpoint_without_running_code(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(pack(SOME, {}))
-    loaded = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert loaded["schema"] == checkpoint.SCHEMA
-    assert_same(loaded["state"], SOME)
+def test_a_checkpoint_is_a_safetensors_file_of_tensors_and_of_json(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(pack(SOME, {"kept": 1}))
+    with safetensors.safe_open(tmp_path / "checkpoint.pt", "pt") as file:
+        metadata = file.metadata()
+        assert metadata["schema"] == checkpoint.SCHEMA
+        state, kept = json.loads(metadata["contents"])
+        assert torch.equal(file.get_tensor(state["weights"]["tensor"]), SOME["weights"])
+    assert kept == {"kept": 1}
 
 
-def test_a_checkpoint_holds_nothing_but_plain_values() -> None:
-    with pytest.raises(TypeError, match="holds no .*Path"):
-        pack({"path": Path("x")}, {})
+@pytest.mark.parametrize(
+    ("state", "says"), [({"path": Path("x")}, "holds no .*Path"), ({1: 2}, "keys"), ({"tensor": 1}, "keys")]
+)
+def test_a_checkpoint_holds_nothing_but_plain_values(state: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
+        pack(state, {})
 
 
 @pytest.mark.parametrize("kind", ["small", "of a run"])
@@ -193,8 +197,8 @@ def test_every_damaged_byte_is_noticed_or_changes_nothing(kind: str) -> None:
         data = store.newest[0]
     expected = unpack(data)
     random_ = random.Random(1)
-    # The first and last bytes are those that readers of archives look at most.
-    places = {*range(60), *range(len(data) - 120, len(data)), *(random_.randrange(len(data)) for _ in range(300))}
+    # The first bytes are those that say how long the header is, and what lies where.
+    places = {*range(200), *range(len(data) - 60, len(data)), *(random_.randrange(len(data)) for _ in range(300))}
     noticed = 0
     for place in places:
         damaged = bytearray(data)
@@ -205,7 +209,7 @@ def test_every_damaged_byte_is_noticed_or_changes_nothing(kind: str) -> None:
             noticed += 1
         else:
             assert_same(list(found), list(expected))
-    assert noticed > 100
+    assert noticed >= len(places) - 10
 
 
 def test_no_part_of_a_checkpoint_is_taken_for_the_whole() -> None:
@@ -213,8 +217,9 @@ def test_no_part_of_a_checkpoint_is_taken_for_the_whole() -> None:
     for length in {0, 1, len(data) - 1, *range(0, len(data), 17)}:
         with pytest.raises(DamagedError):
             unpack(data[:length])
-    with pytest.raises(DamagedError):
-        unpack(bytes(len(data)))
+    for strange in (bytes(len(data)), data + b"0"):
+        with pytest.raises(DamagedError):
+            unpack(strange)
 
 
 @settings(max_examples=50)
@@ -224,16 +229,44 @@ def test_strange_bytes_are_refused(data: bytes) -> None:
         unpack(data)
 
 
-def test_what_is_compressed_is_refused_before_it_is_unpacked() -> None:
-    buffer = io.BytesIO()
-    source = zipfile.ZipFile(io.BytesIO(pack(SOME, {})))
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
-        for row in source.infolist():
-            packed.writestr(row.filename, source.read(row))
-        packed.writestr("archive/data/9", bytes(50_000_000))
-    assert len(buffer.getvalue()) < 100_000
-    with pytest.raises(DamagedError, match="compressed"):
-        unpack(buffer.getvalue())
+GOOD = {"schema": checkpoint.SCHEMA, "contents": "[{}, {}]", "sha256": checkpoint._digest("[{}, {}]", {})}
+
+
+def whole(text: str, **tensors: torch.Tensor) -> bytes:
+    """A file with a right checksum, whatever its JSON says."""
+    metadata = {**GOOD, "contents": text, "sha256": checkpoint._digest(text, tensors)}
+    packed: bytes = safetensors.torch.save(tensors, metadata)
+    return packed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (2**63).to_bytes(8, "little") + b"{}",
+        (2**40).to_bytes(8, "little") + b"{}",
+        header({"__metadata__": GOOD, "a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}),
+        header({"__metadata__": GOOD, "a": {"dtype": "F32", "shape": [2**62, 2**62], "data_offsets": [0, 4]}}, b"0000"),
+        header({"__metadata__": GOOD, "a": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}}),
+        header({"__metadata__": GOOD, "a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, b"0000"),
+        header({"__metadata__": GOOD, "a": {"dtype": "F99", "shape": [1], "data_offsets": [0, 4]}}, b"0000"),
+        header({"__metadata__": GOOD, "a": {"dtype": "F32", "shape": [1], "data_offsets": [8, 12]}}, bytes(12)),
+        header({"__metadata__": GOOD, "a": 5}),
+        header({"__metadata__": {**GOOD, "contents": 5}}),
+        header({"__metadata__": [1]}),
+        header({}),
+        len(b"[" * 100_000).to_bytes(8, "little") + b"[" * 100_000,
+        whole("[" * 100_000),
+        whole("9" * 10_000),
+        whole("[1, 2]"),
+        whole("[{}]"),
+        whole('[{"a": {"tensor": "b"}}, {}]'),
+        whole('[{"a": {"tensor": "b"}, "c": {"tensor": "b"}}, {}]', b=torch.zeros(1)),
+        whole('[{"a": {"tensor": ["b"]}}, {}]', b=torch.zeros(1)),
+    ],
+)  # fmt: skip
+def test_a_header_that_lies_is_refused_in_words(data: bytes) -> None:
+    with pytest.raises(DamagedError, match="^it (is not a checkpoint of bntui|can't be read|was)|checksum"):
+        unpack(data)
 
 
 class Evil:
@@ -244,33 +277,34 @@ class Evil:
         return os.mkdir, (str(self.path),)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    for data in (
-        saved({"schema": checkpoint.SCHEMA, "state": Evil(tmp_path / "made"), "kept": {}}),
-        pickle.dumps(Evil(tmp_path / "made")),
-    ):
-        with pytest.raises(DamagedError, match="it holds what no checkpoint does|it is not a checkpoint of bntui"):
-            unpack(data)
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    with pytest.raises(OutdatedError):
+        unpack(saved({"schema": "bntui.checkpoint/1", "state": Evil(tmp_path / "made"), "kept": {}}))
+    with pytest.raises(DamagedError, match="it is not a checkpoint of bntui"):
+        unpack(pickle.dumps(Evil(tmp_path / "made")))
     assert not (tmp_path / "made").exists()
 
 
+def test_a_checkpoint_of_version_1_is_refused_in_one_line() -> None:
+    old = saved({"schema": "bntui.checkpoint/1", "sha256": "", "state": {}, "kept": {}})
+    with pytest.raises(UsageError) as error:
+        resume(small(), [], Store([old, old]))
+    assert str(error.value).endswith("here: newest was made by an older bntui; start the run again")
+
+
 @pytest.mark.parametrize(
-    ("contents", "says"),
+    ("metadata", "says"),
     [
-        ([1, 2], "not a checkpoint of bntui"),
-        ({"state": {}, "kept": {}}, "not a checkpoint of bntui"),
         ({"schema": "other/1"}, "not a checkpoint of bntui"),
-        ({"schema": "bntui.checkpoint/2", "state": {}, "kept": {}}, "later bntui"),
-        ({"schema": checkpoint.SCHEMA}, "checksum"),
-        ({"schema": checkpoint.SCHEMA, "state": {}, "kept": {}, "sha256": "0" * 64}, "checksum"),
-        ({"schema": checkpoint.SCHEMA, "state": {}, "kept": {}, "sha256": None}, "checksum"),
-        ({"schema": checkpoint.SCHEMA, "state": [], "kept": {},
-          "sha256": checkpoint._digest({"state": [], "kept": {}})}, "checksum"),
+        ({"format": "pt"}, "not a checkpoint of bntui"),
+        ({"schema": "bntui.checkpoint/3"}, "later bntui"),
+        ({"schema": checkpoint.SCHEMA}, "can't be read"),
+        ({**GOOD, "sha256": "0" * 64}, "checksum"),
     ],
-)  # fmt: skip
-def test_another_archive_of_torch_is_refused(contents: Any, says: str) -> None:
+)
+def test_another_safetensors_file_is_refused(metadata: dict[str, str], says: str) -> None:
     with pytest.raises(DamagedError, match=says):
-        unpack(saved(contents))
+        unpack(safetensors.torch.save({"a": torch.zeros(1)}, metadata))
 
 
 # A state that is whole but none of this run
@@ -284,9 +318,8 @@ def state_of(config: RunConfig, step: int = 7) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    ["step", "epoch", "position", "obeyed", "evaluated", "inputs", "settings", "alarms", "seconds", "models",
-     "optimizer", "order", "generators"],
-)  # fmt: skip
+    ["progress", "source", "engine", "arms", "observer", "alerts", "settings", "schedule"],
+)
 def test_a_state_that_lacks_a_part_or_has_another_kind_there_is_damaged(name: str) -> None:
     config = small(dropout=0.1)
     for change in ("missing", "another kind"):
@@ -308,29 +341,45 @@ def test_tensors_of_other_shapes_are_damaged() -> None:
     config = small(dropout=0.1)
 
     def shorten_weights(state: dict[str, Any]) -> None:
-        arm = state["models"]["bn"]
+        arm = state["engine"]["models"]["batch"]
         arm[next(iter(arm))] = torch.zeros(3)
 
     def lose_a_tensor(state: dict[str, Any]) -> None:
-        state["models"]["plain"].popitem()
+        state["engine"]["models"]["none"].popitem()
 
     def widen_optimizer(state: dict[str, Any]) -> None:
-        state["optimizer"]["state"][0] = torch.zeros(1)
+        state["engine"]["optimizer"]["state"][0] = torch.zeros(1)
 
     def lose_optimizer_state(state: dict[str, Any]) -> None:
-        state["optimizer"]["state"].pop()
+        state["engine"]["optimizer"]["state"].pop()
 
     def lose_counts(state: dict[str, Any]) -> None:
-        state["optimizer"]["counts"] = [1]
+        state["engine"]["optimizer"]["counts"] = [1]
 
     def lose_generators(state: dict[str, Any]) -> None:
-        state["generators"] = []
+        state["arms"]["generators"] = []
 
     def shorten_generator(state: dict[str, Any]) -> None:
-        state["order"] = state["order"][:-1]
+        state["source"]["generator"] = state["source"]["generator"][:-1]
+
+    def go_beyond_the_data(state: dict[str, Any]) -> None:
+        state["source"]["position"] = 331
+
+    def be_evaluated_before_it_is_trained(state: dict[str, Any]) -> None:
+        state["progress"]["evaluated"] = 8
+
+    def take_too_large_a_batch(state: dict[str, Any]) -> None:
+        state["settings"]["batch_size"] = 331
+
+    def see_another_layer(state: dict[str, Any]) -> None:
+        state["observer"] = {"batch": {"norm1": torch.zeros(16, 9)}}
+
+    def plan_what_is_none(state: dict[str, Any]) -> None:
+        state["schedule"]["planned"] = [[5, "export", None]]
 
     for damage in (shorten_weights, lose_a_tensor, widen_optimizer, lose_optimizer_state, lose_counts, lose_generators,
-                   shorten_generator):  # fmt: skip
+                   shorten_generator, go_beyond_the_data, be_evaluated_before_it_is_trained, take_too_large_a_batch,
+                   see_another_layer, plan_what_is_none):  # fmt: skip
         state = state_of(config)
         damage(state)
         with pytest.raises(UsageError, match="does not fit that run"):
@@ -353,7 +402,7 @@ def test_memory_that_runs_out_while_it_is_restored_is_not_taken_for_damage(
 
 
 def test_after_a_state_that_does_not_fit_the_one_before_goes_on_as_if_it_had_never_been_looked_at() -> None:
-    planned_there = "3:dropout=0.3,9:learning_rate=0.003,15:bn=off,30:restart_arm=plain"
+    planned_there = "3:dropout=0.3,9:learning_rate=0.003,15:bn=off,30:restart_arm=none"
     config = small(dropout=0.1, intervene=planned_there, checkpoint_seconds=1e9)
     schedule = planned(config)
     with_stops = sorted([*schedule, (5, c.Stop()), (25, c.Stop())], key=lambda item: item[0])
@@ -400,30 +449,24 @@ def test_other_data_and_another_configuration_are_errors_that_name_the_differenc
 # Stopped and resumed
 
 
-def planned(config: RunConfig) -> Schedule:
-    from bntui.storage.schedule import scheduled
-
-    return scheduled(config)
-
-
 EVERYTHING = (
     "2:learning_rate=0.02,4:dropout=0.3,5:bn_noise=0.2,7:batch_size=11,9:freeze=on,13:freeze=off,15:bn=off,18:bn=on,"
-    "19:precise_bn=,21:restart_arm=bn,23:shift=noise:0.3,25:bn_eval=batch,27:adapt_bn=on,30:batch_size=20,"
-    "31:restart_arm=plain,33:bn_eval=single,36:learning_rate=0.001,40:bn_eval=precise,41:bn=off"
+    "19:precise_bn=,21:restart_arm=batch,23:shift=noise:0.3,25:bn_eval=batch,27:adapt_bn=on,30:batch_size=20,"
+    "31:restart_arm=none,33:bn_eval=single,36:learning_rate=0.001,40:bn_eval=precise,41:bn=off"
 )
 
 KINDS: dict[str, dict[str, Any]] = {
-    "plain adam": {},
+    "adam": {},
     "sgd": {"optimizer": "sgd", "lr": 0.1},
     "momentum": {"optimizer": "sgd:0.9"},
     "dropout": {"dropout": 0.3},
     "noise": {"bn_noise": 0.5},
     "cumulative": {"bn_momentum": "cumulative"},
-    "group norm": {"norm": "group:2", "bn_noise": 0.2},
-    "batch renorm": {"norm": "batch-renorm", "versus": "batch"},
-    "layer against instance": {"norm": "layer", "versus": "instance", "dropout": 0.1},
-    "neither": {"norm": "none", "weights": "independent", "dropout": 0.1},
-    "second arm": {"norm": "none", "versus": "batch", "bn_momentum": "cumulative"},
+    "group norm": {"arms": "group:2,none", "bn_noise": 0.2},
+    "batch renorm": {"arms": "batch-renorm,batch"},
+    "layer against instance": {"arms": "layer,instance", "dropout": 0.1},
+    "neither": {"arms": "none,none", "weights": "independent", "dropout": 0.1},
+    "second arm": {"arms": "none,batch", "bn_momentum": "cumulative"},
     "diverging": {"optimizer": "sgd", "lr": 1e5, "hidden": (8,) * 4, "init": "kaiming"},
     "probes": {"probe": "all", "probe_every": 13},
     "everything": {"intervene": EVERYTHING, "dropout": 0.1},
@@ -431,6 +474,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "intervene": EVERYTHING, "bn_momentum": "cumulative", "optimizer": "sgd:0.5", "bn_noise": 0.1,
     },
     "steps": {"max_steps": 47},
+    "six": {"arms": "batch,batch-renorm,layer,group:2,instance,none", "dropout": 0.1, "bn_noise": 0.1},
+    "autograd": {"engine": "autograd", "dropout": 0.1, "intervene": EVERYTHING},
+    "autograd, momentum": {"engine": "autograd", "optimizer": "sgd:0.9"},
 }  # fmt: skip
 
 
@@ -448,7 +494,7 @@ def test_from_every_checkpoint_the_rest_is_the_same(kind: str, monkeypatch: pyte
     assert len(store.every) >= 47
     # All would take their time: those around the ends of epochs, and some others.
     steps = {0, 7, 20, 33, only(events, e.Finished)[0].step}
-    by_step = [(count, data, unpack(data)[0]["step"]) for count, data in store.every]
+    by_step = [(count, data, unpack(data)[0]["progress"]["step"]) for count, data in store.every]
     chosen = [row for row in by_step if row[2] in steps]
     for count, data, step in chosen:
         resumed = resume(config, schedule, Store([data]))
@@ -496,7 +542,7 @@ def test_a_stop_while_paused_after_several_commands_at_the_same_step() -> None:
     at_ten: Schedule = [
         (10, c.Pause()), (10, c.Change("learning_rate", 0.02)), (10, c.Change("batch_size", 8)), (10, c.Change("bn")),
         (10, c.Change("dropout", 0.5)), (10, c.Change("bn", True)), (10, c.Step()), (11, c.Change("freeze")),
-        (11, c.RestartArm("plain")),
+        (11, c.Change("restart_arm", "none")),
     ]  # fmt: skip
     config = small()
     whole = run(config, [*at_ten, (11, c.Pause(False))])
@@ -509,11 +555,11 @@ def test_a_stop_while_paused_after_several_commands_at_the_same_step() -> None:
     assert_equal(found, expected)
 
 
-@pytest.mark.parametrize("command", [c.Change("batch_size", 7), c.RestartArm("bn"), c.PreciseBatchNorm()])
+@pytest.mark.parametrize("command", [("batch_size", 7), ("restart_arm", "batch"), ("precise_bn", None)])
 @pytest.mark.parametrize("at", [0, 20, 26])
-def test_a_stop_right_after_a_command(command: c.Command, at: int) -> None:
+def test_a_stop_right_after_a_command(command: tuple[str, Any], at: int) -> None:
     config = small(intervene="5:learning_rate=0.02")
-    schedule: Schedule = [*planned(config), (at, command)]
+    schedule: Schedule = [*planned(config), (at, c.Change(*command))]
     assert_equal(stop_and_resume(config, schedule, [at]), numbers(run(config, schedule)))
 
 
@@ -560,7 +606,7 @@ def test_more_steps_end_at_the_same_state() -> None:
     found, expected = numbers(first, resumed), numbers(run(small(max_steps=60)))
     # The evaluation after what was to be the last step was made, and stays.
     assert [row[:7] for row in found["epochs"]] == ["(1, 20,", "(2, 30,", "(2, 40,", "(3, 60,"]
-    del found["epochs"][1], found["batch_norm"][1]
+    del found["epochs"][1], found["normalization"][1], found["flow"][1]
     assert_equal(found, expected)
 
 
@@ -574,22 +620,22 @@ def test_a_completed_run_that_is_resumed_is_complete() -> None:
 
 
 def test_an_alert_is_not_told_again() -> None:
-    config = small(batch_size=4, intervene="5:restart_arm=bn")
+    config = small(batch_size=4, intervene="5:restart_arm=batch")
     assert numbers(run(config))["alerts"]
     assert_equal(stop_and_resume(config, planned(config), [3, 10]), numbers(run(config, planned(config))))
 
 
 COMMANDS = st.one_of(
     st.sampled_from(
-        [c.Change("bn"), c.Change("freeze"), c.Change("adapt_bn"), c.PreciseBatchNorm(), c.RestartArm("bn"),
-         c.RestartArm("plain"), c.Export(), c.Step(), c.Pause(False)]
+        [c.Change("bn"), c.Change("freeze"), c.Change("adapt_bn"), c.Change("precise_bn"), c.Export(), c.Step(),
+         c.Change("restart_arm", "batch"), c.Change("restart_arm", "none"), c.Pause(False)]
     ),
     st.builds(c.Change, st.just("batch_size"), st.integers(2, 40)),
     st.builds(c.Change, st.just("learning_rate"), st.floats(1e-4, 0.5)),
     st.builds(c.Change, st.sampled_from(["dropout", "bn_noise"]), st.sampled_from([0.0, 0.1, 0.5])),
     st.builds(c.Change, st.just("bn_eval"), st.sampled_from(["running", "batch", "single", "precise"])),
     st.builds(c.Change, st.just("shift"), st.sampled_from(["none", "noise:0.3", "invert"])),
-    st.builds(c.ScaleLearningRate, st.sampled_from([0.5, 1.5])),
+    st.builds(c.Scale, st.just("learning_rate"), st.sampled_from([0.5, 1.5])),
 )  # fmt: skip
 
 
@@ -644,8 +690,8 @@ class Worker:
 
 ASKED = st.sampled_from(
     [c.Pause(), c.Pause(True), c.Pause(False), c.Step(), c.Step(), c.Restart(), c.Export(), c.Change("bn"),
-     c.Change("freeze"), c.ScaleLearningRate(1.5), c.Change("batch_size", 8), c.Change("batch_size", 16),
-     c.Change("dropout", 0.4), c.RestartArm("plain"), c.PreciseBatchNorm()]
+     c.Change("freeze"), c.Scale("learning_rate", 1.5), c.Change("batch_size", 8), c.Change("batch_size", 16),
+     c.Change("dropout", 0.4), c.Change("restart_arm", "none"), c.Change("precise_bn")]
 )  # fmt: skip
 
 
@@ -657,7 +703,7 @@ def assert_steps_are_told_one_after_another(events: list[e.Event]) -> None:
             assert event.step == step
             step = epoch = 0
         elif isinstance(event, e.Stepped):
-            assert event.step == step + len(event.bn)
+            assert event.step == step + len(event.losses["batch"])
             step = event.step
         elif isinstance(event, e.EpochEnded):
             assert (event.epoch, event.step) == (epoch + 1, step)
@@ -690,6 +736,6 @@ def test_any_order_of_commands_ends_and_what_is_resumed_is_the_same(
     everything = [event for part in parts for event in part]
     first = max((i for i, event in enumerate(everything) if isinstance(event, e.Restarted)), default=0)
     since = everything[first:]
-    rows = [row for row in only(since, e.Intervened) if row.action in NUMERIC_ACTIONS]
-    again = run(config, [(row.step, command_of(row.action, row.after)) for row in rows])
-    assert_equal(numbers(since), numbers(again), ("losses", "epochs", "batch_norm", "hash"))
+    rows = [row for row in only(since, e.Intervened) if row.action in INTERVENTIONS]
+    again = run(config, [(row.step, c.Change(row.action, row.after)) for row in rows])
+    assert_equal(numbers(since), numbers(again), ("losses", "epochs", "normalization", "hash"))

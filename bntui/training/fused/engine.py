@@ -32,7 +32,7 @@ def can_train(models: Mapping[str, nn.Module]) -> str:
 
 
 class FusedEngine:
-    """As `Engine`. The models' parameters become views of the optimizer's vector; the models stay usable as they are."""
+    """As `Engine`. The models' parameters become views of one vector; the models stay usable as they are."""
 
     name = "fused"
 

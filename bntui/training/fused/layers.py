@@ -144,7 +144,7 @@ def has_form(module: nn.Module) -> bool:
 
 
 def build_layers(model: nn.Sequential, gradients: Mapping[Tensor, Tensor]) -> list[tuple[str, Layer]]:
-    """Return the written-out form of an arm, by the names of its modules; noise has none, and follows its normalization.
+    """Return the written-out form of an arm, by the names of its modules; the noise after a normalization has none.
 
     Parameters
     ----------
