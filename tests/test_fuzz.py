@@ -25,6 +25,7 @@ from bntui.errors import DataError, UsageError
 from bntui.run import events as e
 from bntui.run.control import Control
 from bntui.run.history import MAX_EPOCHS, History
+from bntui.storage.event_json import from_dict
 from bntui.storage.recorder import Recorder
 from bntui.storage.resume import resumed_config
 from bntui.storage.schedule import read_interventions
@@ -265,7 +266,7 @@ def test_deep_nesting_is_refused(readers: fuzz.Readers, tmp_path: Path, depth: i
 
 def test_an_integer_beyond_all_floats_is_no_event() -> None:
     with pytest.raises(ValueError, match="smaller"):
-        e.from_dict({"event": "Stepped", "step": 1, "width": 1, "losses": {"a": [10**400]}, "seconds": 0.0})
+        from_dict({"event": "Stepped", "step": 1, "width": 1, "losses": {"a": [10**400]}, "seconds": 0.0})
 
 
 @pytest.mark.parametrize("option", ["epochs", "lr", "seed", "hidden", "intervene"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,96 +30,16 @@ from bntui.run.events import (
     Started,
     Stepped,
 )
+from bntui.run.series import MAX_POINTS, Series, steps_of
 
 ENDED = ("completed", "interrupted", "failed")
 """How a run stands that goes on no more."""
-MAX_POINTS = 2_000
 MAX_EPOCHS = 4_096
 MAX_ALERTS = 1_000
 MAX_NORMALIZATION_NUMBERS = 500_000
 MAX_FLOW_NUMBERS = 100_000
 MAX_FLOWS = 512
 MAX_PROBES = 512
-
-
-class Series:
-    """Loss of every arm by step, as at most `MAX_POINTS` means over buckets of equally many steps.
-
-    When the buckets run out, neighbours are merged and the width doubles. Only the step numbers decide where a bucket
-    ends, so the same losses give the same points however they arrive.
-    """
-
-    def __init__(self, names: Sequence[str] = ()) -> None:
-        self.width = 1
-        self._means = {name: array("d") for name in names}
-        self._sums = dict.fromkeys(names, 0.0)
-        self._pending = 0
-        self._last = 0
-        self.seconds = array("d")
-        """Training seconds up to each whole bucket's end; at the resolution of the events that brought the losses."""
-
-    def extend(self, event: Stepped) -> None:
-        """Add the losses of an event."""
-        for step, losses in steps_of(event):
-            for name, loss in zip(self._sums, losses, strict=True):
-                self._sums[name] += loss * event.width
-            self._pending += event.width
-            self._last = step
-            if step % self.width == 0:
-                self.seconds.append(event.seconds)
-                self._close()
-
-    def points(self) -> tuple[list[int], dict[str, list[float]]]:
-        """Return the steps, and the losses by arm; a point stands at the last step of its bucket."""
-        steps = [self.width * (i + 1) for i in range(len(self.seconds))]
-        losses = {name: list(means) for name, means in self._means.items()}
-        if self._pending:
-            steps.append(self._last)
-            for name, total in self._sums.items():
-                losses[name].append(total / self._pending)
-        return steps, losses
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return all of it as plain lists and numbers."""
-        return {
-            "width": self.width,
-            "means": {name: list(means) for name, means in self._means.items()},
-            "sums": dict(self._sums),
-            "pending": self._pending,
-            "last": self._last,
-            "seconds": list(self.seconds),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` made.
-
-        Raises KeyError, TypeError, ValueError or OverflowError, and changes nothing, for anything else.
-        """
-        width, pending, last = (int(state[name]) for name in ("width", "pending", "last"))
-        means = {name: array("d", state["means"][name]) for name in self._means}
-        sums = {name: float(state["sums"][name]) for name in self._means}
-        seconds = array("d", state["seconds"])
-        if width < 1 or pending < 0 or any(len(values) != len(seconds) for values in means.values()):
-            raise ValueError("not a series")
-        self.width, self._pending, self._last = width, pending, last
-        self._means, self._sums, self.seconds = means, sums, seconds
-
-    def _close(self) -> None:
-        for name, total in self._sums.items():
-            self._means[name].append(total / self._pending)
-        self._sums, self._pending = dict.fromkeys(self._sums, 0.0), 0
-        if len(self.seconds) == MAX_POINTS:
-            for name, means in self._means.items():
-                self._means[name] = array("d", [(a + b) / 2 for a, b in zip(means[::2], means[1::2], strict=True)])
-            self.seconds = self.seconds[1::2]
-            self.width *= 2
-
-
-def steps_of(event: Stepped) -> Iterator[tuple[int, tuple[float, ...]]]:
-    """Yield each step of an event, and its losses in the order of the arms."""
-    rows = list(zip(*event.losses.values(), strict=True))
-    first = event.step - event.width * (len(rows) - 1)
-    return zip(range(first, event.step + 1, event.width), rows, strict=True)
 
 
 @dataclass

@@ -9,14 +9,13 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bntui.errors import ExportError, UsageError
 from bntui.storage import files
 from bntui.storage.files import check_folder, make_folder, open_own, why, write_whole
-from bntui.storage.places import make_temporary, runs
+from bntui.storage.places import make_run_folder
 from bntui.storage.regular import open_regular, read_regular
 
 CONFIG, JOURNAL, LOG, LOCK, RESULTS = "config.json", "journal.jsonl", "log.txt", ".lock", "results.json"
@@ -81,7 +80,7 @@ class RunFolder:
         OSError, ExportError
             Neither can be.
         """
-        folder = RunFolder(_make(dataset))
+        folder = RunFolder(make_run_folder(dataset))
         folder._hold()
         return folder
 
@@ -299,12 +298,3 @@ class RunFolder:
             raise UsageError(f"{self.path}: another bntui writes this run; stop that one first") from None
         except OSError:
             pass
-
-
-def _make(dataset: str) -> Path:
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
-    try:
-        make_folder(runs())
-        return make_temporary(name, runs())
-    except (OSError, RuntimeError):
-        return make_temporary(f"bntui-{name}")

@@ -19,9 +19,8 @@ from bntui.run.events import (
     Probed,
     Restarted,
     Stepped,
-    from_dict,
-    to_dict,
 )
+from bntui.storage.event_json import from_dict, to_dict
 from bntui.storage.lines import Lines
 
 DENSE = 2_048

@@ -6,13 +6,14 @@ import contextlib
 import secrets
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import platformdirs
 
 from bntui.errors import ExportError
 from bntui.storage import files
-from bntui.storage.files import check_folder, why
+from bntui.storage.files import check_folder, make_folder, why
 
 
 def runs() -> Path:
@@ -38,6 +39,16 @@ def check_place() -> None:
             failure = why(error)
     told = "neither in the user state folder nor among the temporary files"
     raise ExportError(f"no run folder can be made, {told} ({failure}); name one by --run-dir, or a file by --export")
+
+
+def make_run_folder(dataset: str) -> Path:
+    """Make a new folder for a run on a data set. Raises OSError."""
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{dataset}-"
+    try:
+        make_folder(runs())
+        return make_temporary(name, runs())
+    except (OSError, RuntimeError):
+        return make_temporary(f"bntui-{name}")
 
 
 def make_temporary(prefix: str, place: Path | None = None) -> Path:

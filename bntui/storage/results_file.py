@@ -11,6 +11,7 @@ from typing import Any
 from bntui.errors import UsageError
 from bntui.run import events as e
 from bntui.run.arms import Arm
+from bntui.storage.event_json import from_dict
 from bntui.storage.fit import Fit
 from bntui.storage.regular import read_regular
 from bntui.storage.version_1 import upgrade
@@ -145,7 +146,7 @@ def _readings(results: dict[str, Any], steps_per_epoch: int) -> Iterator[e.Event
 
 
 def _event(kind: str, row: dict[str, Any]) -> e.Event:
-    return e.from_dict({**row, "event": kind})
+    return from_dict({**row, "event": kind})
 
 
 def _number(value: Any) -> float:

@@ -38,7 +38,9 @@ from bntui.errors import BntuiError
 from bntui.lab.explain import explain, read_batch
 from bntui.run import events as e
 from bntui.run.control import Control
-from bntui.run.history import History, Series
+from bntui.run.history import History
+from bntui.run.series import Series
+from bntui.storage.event_json import from_dict, to_dict
 from bntui.storage.journal import read_events
 from bntui.storage.recorder import Recorder
 from bntui.storage.results_file import read_results
@@ -401,9 +403,9 @@ class Readers:
             value = json.loads(raw)
         except RecursionError:
             return False
-        event = e.from_dict(value) if isinstance(value, dict) else None
+        event = from_dict(value) if isinstance(value, dict) else None
         if event is not None:
-            json.dumps(e.to_dict(event), allow_nan=False)
+            json.dumps(to_dict(event), allow_nan=False)
         return event is not None
 
     def _series(self, raw: bytes) -> bool:

@@ -53,7 +53,7 @@ small = partial(training_runs.small, epochs=2, hidden=(16, 12), validation_sampl
 
 
 def commands(text: str) -> Schedule:
-    return [(step, c.Change(name, value)) for step, name, value in parse_commands(text)]
+    return [(step, c.Change(name, value)) for step, name, value in parse_schedule(text)]
 
 
 def exported(events: list[e.Event], path: Path) -> str:
@@ -77,29 +77,28 @@ OF_EVALUATION = ("bn_eval", "shift", "adapt_bn")
 @pytest.mark.parametrize(
     ("action", "value", "expected"),
     [
-        ("learning_rate", 0.5, c.Change("learning_rate", 0.5)),
-        ("learning_rate", "1e-3", c.Change("learning_rate", 0.001)),
-        ("bn", False, c.Change("bn", False)),
-        ("bn", "off", c.Change("bn", False)),
-        ("freeze", "on", c.Change("freeze", True)),
-        ("freeze", "True", c.Change("freeze", True)),
-        ("batch_size", "64", c.Change("batch_size", 64)),
-        ("dropout", 0.25, c.Change("dropout", 0.25)),
-        ("bn_noise", 2, c.Change("bn_noise", 2.0)),
-        ("bn_eval", "single", c.Change("bn_eval", "single")),
-        ("shift", "noise:0.30", c.Change("shift", "noise:0.3")),
-        ("shift", "none", c.Change("shift", "none")),
-        ("adapt_bn", True, c.Change("adapt_bn", True)),
-        ("precise_bn", None, c.Change("precise_bn")),
-        ("restart_arm", "none", c.Change("restart_arm", "none")),
+        ("learning_rate", 0.5, 0.5),
+        ("learning_rate", "1e-3", 0.001),
+        ("bn", False, False),
+        ("bn", "off", False),
+        ("freeze", "on", True),
+        ("freeze", "True", True),
+        ("batch_size", "64", 64),
+        ("dropout", 0.25, 0.25),
+        ("bn_noise", 2, 2.0),
+        ("bn_eval", "single", "single"),
+        ("shift", "noise:0.30", "noise:0.3"),
+        ("shift", "none", "none"),
+        ("adapt_bn", True, True),
+        ("precise_bn", None, None),
+        ("restart_arm", "group:8-2", "group:8-2"),
     ],
 )
-def test_what_an_intervention_is_the_command_of(action: str, value: object, expected: c.Command) -> None:
-    assert command(action, value) == expected
-    if isinstance(expected, c.Change):
-        # As it is recorded and read back.
-        assert command(action, json.loads(json.dumps(expected.value))) == expected
-        assert type(command(action, expected.value).value) is type(expected.value)  # type: ignore[union-attr]
+def test_what_an_intervention_takes(action: str, value: object, expected: Scalar | None) -> None:
+    found = parse(action, value)
+    assert found == expected and type(found) is type(expected)
+    # As it is recorded and read back.
+    assert parse_recorded(action, json.loads(json.dumps(expected))) == expected
 
 
 @pytest.mark.parametrize(
@@ -118,8 +117,8 @@ def test_what_an_intervention_is_the_command_of(action: str, value: object, expe
         ("shift", "rotation:181", "for rotation a strength from -180 to 180"),
         ("shift", "rotation", "none, or KIND:STRENGTH"),
         ("adapt_bn", "", "on or off"),
-        ("restart_arm", "both", "one of bn, plain"),
-        ("restart_arm", None, "one of bn, plain"),
+        ("precise_bn", "now", "no value"),
+        ("restart_arm", None, "the name of an arm, such as batch"),
         ("pause", True, "one of learning_rate, bn, freeze"),
         ("lr", 0.1, "one of learning_rate, bn, freeze"),
         ("", "", "one of learning_rate, bn, freeze"),
@@ -127,16 +126,16 @@ def test_what_an_intervention_is_the_command_of(action: str, value: object, expe
 )
 def test_what_an_intervention_does_not_take(action: str, value: object, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        command(action, value)
+        parse(action, value)
 
 
 def test_every_setting_begins_as_its_option_says_and_takes_its_own_default() -> None:
     config = RunConfig().to_dict()
-    assert initial(config) == {name: default for name, (_, _, default) in SETTINGS.items()} == initial({})
-    for name, (option, parse, default) in SETTINGS.items():
-        assert not option or config[option] == default
-        assert parse(str(default)) == default and type(parse(str(default))) is type(default)
-        assert name in NUMERIC_ACTIONS
+    assert initial(config) == {name: row.default for name, row in SETTINGS.items()} == initial({})
+    for name, row in SETTINGS.items():
+        assert not row.option or config[row.option] == row.default
+        assert parse(name, row.default) == row.default and type(parse(name, row.default)) is type(row.default)
+        assert INTERVENTIONS[name] is row
     other = RunConfig(
         lr=0.5, batch_size=64, dropout=0.2, bn_noise=0.1, bn_eval="single", shift="noise:0.2", adapt_bn=True
     )
@@ -176,19 +175,25 @@ def test_a_schedule_is_read_part_by_part() -> None:
         ("5:bn=off,6:batch_size=1", "for batch_size a whole number from 2 to 1,000,000"),
         ("5:bn_eval=runing", "for bn_eval one of running, batch, single, precise (did you mean running?)"),
         ("5:shift=blur:1", "for shift none, or KIND:STRENGTH of brightness:-1..1"),
-        ("5:restart_arm=left", "for restart_arm one of bn, plain"),
+        ("5:restart_arm=", "for restart_arm the name of an arm, such as batch"),
         ("5:=1", "as ACTION one of learning_rate, bn, freeze, batch_size"),
         ("5:lr=1", "as ACTION one of learning_rate, bn, freeze, batch_size"),
         ("5:stop", "as ACTION one of learning_rate, bn, freeze, batch_size"),
     ],
 )
 def test_a_schedule_that_makes_no_sense_is_a_usage_error(text: str, told: str) -> None:
-    with pytest.raises(ValueError) as plain:
-        commands(text)
-    assert str(plain.value).startswith(told)
+    with pytest.raises(ValueError) as said:
+        parse_schedule(text)
+    assert str(said.value).startswith(told)
     with pytest.raises(UsageError) as error:
         RunConfig(intervene=text)
-    assert str(error.value) == f"--intervene takes {plain.value}, not {text!r}"
+    assert str(error.value) == f"--intervene takes {said.value}, not {text!r}"
+
+
+def test_only_an_arm_that_the_run_has_can_be_planned_to_begin_anew() -> None:
+    assert RunConfig(arms="batch,batch,none", intervene="5:restart_arm=batch-2").arms
+    with pytest.raises(UsageError, match="--intervene: restart_arm takes one of batch, none, not 'layer'"):
+        RunConfig(intervene="5:restart_arm=layer")
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**12), st.sampled_from(VALUES))))
@@ -200,7 +205,7 @@ def test_any_list_of_interventions_can_be_written_as_a_schedule(rows: list[tuple
 @given(st.text(st.sampled_from("0123:=,bnof x.-"), max_size=12) | st.text(max_size=20))
 def test_any_text_is_a_schedule_or_a_value_error(text: str) -> None:
     try:
-        planned = commands(text)
+        planned = parse_schedule(text)
     except ValueError as error:
         assert str(error)
     else:
@@ -223,9 +228,8 @@ def test_an_intervention_is_recorded_takes_effect_and_can_be_replayed(
     if action in OF_EVALUATION:
         assert losses(events) == losses(untouched) and hashes(events) == hashes(untouched)
         assert evaluations(events) != evaluations(untouched)
-        with_shift = [[getattr(row, part).bn for row in only(run(config, plan), e.EpochEnded)]
-                      for part in ("train", "validation")
-                      for config, plan in ((small(), []), (small(), [(7, c.Change(action, after))]))]  # fmt: skip
+        with_shift = [[getattr(row, part)["batch"] for row in only(found, e.EpochEnded)]
+                      for part in ("train", "validation") for found in (untouched, events)]  # fmt: skip
         assert (with_shift[0] != with_shift[1]) == (action == "bn_eval")
         assert with_shift[2] != with_shift[3]
     else:
@@ -233,19 +237,18 @@ def test_an_intervention_is_recorded_takes_effect_and_can_be_replayed(
         # The loss of a step is from before its update, hence that of the next for a learning rate.
         assert losses(events)[8:20] != losses(untouched)[8:20]
         bn_alone = action in ("bn", "freeze", "bn_noise")
-        plain = [[loss for _, loss in losses(found)] for found in (events, untouched)]
-        assert (plain[0] == plain[1]) == bn_alone
-        assert (hashes(events)["plain"] == hashes(untouched)["plain"]) == bn_alone
-        assert hashes(events)["bn"] != hashes(untouched)["bn"]
+        assert (losses_of(events, "none") == losses_of(untouched, "none")) == bn_alone
+        assert (hashes(events)["none"] == hashes(untouched)["none"]) == bn_alone
+        assert hashes(events)["batch"] != hashes(untouched)["batch"]
     file = exported(events, tmp_path / "results.json")
-    assert read_interventions(file) == [(7, command(action, after))]
+    assert read_interventions(file) == [(7, c.Change(action, after))]
     assert numbers(run(small(), read_interventions(file))) == numbers(events)
     assert numbers(run(small(), commands(f"7:{action}={after}"))) == numbers(events)
 
 
 @pytest.mark.parametrize(("action", "before", "after"), VALUES)
 def test_changed_before_the_first_step_a_setting_is_its_option(action: str, before: Scalar, after: Scalar) -> None:
-    option = SETTINGS[action][0]
+    option = SETTINGS[action].option
     if not option:
         return
     changed, given_ = run(small(), [(0, c.Change(action, after))]), run(small(**{option: after}))
@@ -294,7 +297,7 @@ def test_many_interventions_are_replayed_to_the_same_numbers(options: dict[str, 
     recorded = read_interventions(file)
     rows = only(events, e.Intervened)
     assert [step for step, _ in recorded] == [row.step for row in rows]
-    assert recorded == [(row.step, command(row.action, row.after)) for row in rows]
+    assert recorded == [(row.step, c.Change(row.action, row.after)) for row in rows]
     again = run(config, recorded)
     assert numbers(again) == numbers(events)
     assert only(again, e.Intervened) == rows
@@ -305,13 +308,13 @@ def test_many_interventions_are_replayed_to_the_same_numbers(options: dict[str, 
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
     """The inputs of every step, float32 [batch, 784]."""
     found: list[torch.Tensor] = []
-    step = Trainer.step
+    train = FusedEngine.forward_backward
 
-    def keep(self: Trainer, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    def keep(self: FusedEngine, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         found.append(x.clone())
-        return step(self, x, y)
+        return train(self, x, y)
 
-    monkeypatch.setattr(Trainer, "step", keep)
+    monkeypatch.setattr(FusedEngine, "forward_backward", keep)
     return found
 
 
@@ -342,12 +345,12 @@ def test_another_batch_size_goes_on_with_the_rest_of_the_epoch(
     assert only(events, e.Finished)[0].step == len(losses(events)) == len(seen) == plan[1]
     assert [len(x) for x in seen] == [32] * at + [to] * (plan[1] - at)
     # Each epoch is the beginning of its own permutation: no sample comes twice.
-    dataset = load(config, CPU, lambda *_: None, print)
+    source = load(config, CPU, lambda *_: None, print)
     order = DataOrder(mlp.build(config, CPU).generator)
     for begin, end in zip((0, *ends), ends, strict=False):
         used = torch.cat([torch.empty(0, 784), *seen[begin:end]])
         rows = order.next_epoch(650)[: len(used)]
-        assert torch.equal(used, to_input(dataset.train.images[rows]))
+        assert torch.equal(used, to_input(source.train.images[rows]))
         order.skip_evaluation()
 
 
@@ -357,9 +360,9 @@ def test_the_batch_size_can_change_again_and_again_within_an_epoch(seen: list[to
     # 64 + 200, and 55 times 7 of the 386 that are left.
     assert [len(x) for x in seen] == [32] * 2 + [100] * 2 + [7] * 55
     assert [(row.step, row.total_steps) for row in only(events, e.Planned)] == [(2, 7), (4, 59)]
-    dataset = load(config, CPU, lambda *_: None, print)
+    source = load(config, CPU, lambda *_: None, print)
     rows = DataOrder(mlp.build(config, CPU).generator).next_epoch(650)[:649]
-    assert torch.equal(torch.cat(seen), to_input(dataset.train.images[rows]))
+    assert torch.equal(torch.cat(seen), to_input(source.train.images[rows]))
     assert [row.step for row in only(events, e.EpochEnded)] == [59]
 
 
@@ -377,13 +380,15 @@ def test_another_batch_size_is_what_batch_evaluation_takes() -> None:
     changed = run(small(bn_eval="batch", lr=1e-12), [(20, c.Change("batch_size", 4))])
     first, second = only(changed, e.EpochEnded)
     # At this learning rate the weights stay where they are, and batches of 4 alone make the difference.
-    assert abs(second.train.plain.loss - first.train.plain.loss) < 1e-4
-    assert abs(second.train.bn.loss - first.train.bn.loss) > 1e-2
+    assert abs(second.train["none"].loss - first.train["none"].loss) < 1e-4
+    assert abs(second.train["batch"].loss - first.train["batch"].loss) > 1e-2
 
 
 @pytest.mark.parametrize(
     ("options", "planned", "told"),
     [
+        ({}, c.Change("restart_arm", "layer"), "restart arm takes one of batch, none, not layer"),
+        ({}, c.Change("learning", 1), "learning takes one of learning_rate, bn, freeze"),
         ({}, c.Change("batch_size", 651), "batch size takes at most the 650 training samples, not 651; it stays at 32"),
         ({}, c.Change("batch_size", 1), "batch size takes a whole number from 2 to 1,000,000, not 1; it stays at 32"),
         ({}, c.Change("dropout", 1.0), "dropout takes a number from 0 up to, not including, 1, not 1.0"),
@@ -395,7 +400,7 @@ def test_another_batch_size_is_what_batch_evaluation_takes() -> None:
         ({"arms": ("none", "none")}, c.Change("bn_noise", 0.5), "bn noise: no arm has a normalization"),
         ({"arms": ("none", "none")}, c.Change("bn_eval", "single"), "bn eval: no arm has a normalization that keeps"),
         ({"arms": ("group:4", "none")}, c.Change("freeze"), "freeze: no arm has a normalization that keeps statistics"),
-        ({"arms": ("layer", "none")}, c.Change("adapt_bn"), "adapt bn: no arm has a normalization that keeps statistics"),
+        ({"arms": ("layer", "none")}, c.Change("adapt_bn"), "adapt bn: no arm has a normalization that keeps"),
         ({"arms": ("instance", "layer")}, c.Change("precise_bn"), "precise bn: no arm has"),
     ],
 )  # fmt: skip
@@ -414,10 +419,10 @@ def test_what_either_arm_has_can_be_changed() -> None:
     untouched = run(config)
     for events in (frozen, precise):
         assert len(only(events, e.Intervened)) == 1
-        assert hashes(events)["bn"] == hashes(untouched)["bn"]
-        assert hashes(events)["plain"] != hashes(untouched)["plain"]
+        assert hashes(events)["group:4"] == hashes(untouched)["group:4"]
+        assert hashes(events)["batch"] != hashes(untouched)["batch"]
     off = run(small(arms=("none", "batch")), [(7, c.Change("bn", False))])
-    assert hashes(off)["bn"] == hashes(run(small(arms=("none", "batch"))))["bn"]
+    assert hashes(off)["none"] == hashes(run(small(arms=("none", "batch"))))["none"]
     assert only(off, e.Intervened) == [e.Intervened(7, 1, "bn", True, False)]
 
 
@@ -425,15 +430,17 @@ def test_precise_bn_puts_the_running_statistics_where_the_training_set_has_them(
     config = small(max_steps=8)
     events = run(config, [(7, c.Change("precise_bn")), (7, c.Change("freeze", True))])
     assert only(events, e.Intervened)[0] == e.Intervened(7, 1, "precise_bn", None, None)
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
-    dataset = load(config, CPU, lambda *_: None, print)
-    rows = DataOrder(pair.generator).next_epoch(650)
-    with torch.inference_mode():
-        for part in torch.split(rows, 32)[:7]:
-            trainer.step(to_input(dataset.train.images[part]), dataset.train.labels[part])
-    expected = estimate(pair.bn, dataset.train)
-    for layer, (mean, variance) in zip(only(events, e.NormalizationRead)[-1].layers, expected, strict=True):
+    arms = mlp.build(config, CPU)
+    engine = build_engine(config, arms)
+    source = load(config, CPU, lambda *_: None, print)
+    rows = DataOrder(arms.generator).next_epoch(650)
+    for part in torch.split(rows, 32)[:7]:
+        engine.forward_backward(to_input(source.train.images[part]), source.train.labels[part])
+        with torch.no_grad():
+            engine.update()
+    expected = estimate(arms.by_name["batch"], lambda count: first(source, "train", count))
+    layers = only(events, e.NormalizationRead)[-1].arms["batch"]
+    for layer, (mean, variance) in zip(layers, expected, strict=True):
         assert layer.running_mean == tuple(mean.tolist()) and layer.running_var == tuple(variance.tolist())
     assert losses(events)[:7] == losses(run(config))[:7]
     file = exported(events, tmp_path / "results.json")
@@ -442,7 +449,7 @@ def test_precise_bn_puts_the_running_statistics_where_the_training_set_has_them(
 
 @pytest.mark.parametrize("arm", ["batch", "none"])
 @pytest.mark.parametrize(
-    "options", [{}, {"arms": ("batch", "batch-renorm")}, {"weights": "independent", "optimizer": "sgd:0.9"}, {"dropout": 0.3}]
+    "options", [{}, {"weights": "independent", "optimizer": "sgd:0.9"}, {"dropout": 0.3, "engine": "autograd"}]
 )
 def test_a_restarted_arm_is_where_it_began_and_the_other_goes_on(
     options: dict[str, Any], arm: str, tmp_path: Path
@@ -450,17 +457,15 @@ def test_a_restarted_arm_is_where_it_began_and_the_other_goes_on(
     config = small(**options)
     events = run(config, [(27, c.Change("restart_arm", arm)), (27, c.Export())])
     assert only(events, e.Intervened)[0] == e.Intervened(27, 2, "restart_arm", None, arm)
-    other = "plain" if arm == "bn" else "bn"
+    other = "none" if arm == "batch" else "batch"
     untouched = run(config, [(27, c.Export())])
     hashed, as_ever = (only(found, e.Hashed)[0].state_sha256 for found in (events, untouched))
-    assert hashed[arm] == state_sha256(build_pair(config, CPU).arms[arm])
+    assert hashed[arm] == state_sha256(mlp.build(config, CPU).by_name[arm])
     assert hashed[other] == as_ever[other]
-    place = 0 if arm == "bn" else 1
-    ours, theirs = ([pair[place] for pair in losses(found)] for found in (events, untouched))
+    ours, theirs = (losses_of(found, arm) for found in (events, untouched))
     assert ours[:27] == theirs[:27]
     assert ours[27] != theirs[27]
-    rest = [[pair[1 - place] for pair in losses(found)] for found in (events, untouched)]
-    assert rest[0] == rest[1]
+    assert losses_of(events, other) == losses_of(untouched, other)
     assert hashes(events)[other] == hashes(untouched)[other]
     file = exported(events, tmp_path / "results.json")
     assert numbers(run(config, read_interventions(file))) == numbers(events)
@@ -473,47 +478,6 @@ def test_restarted_before_the_first_step_an_arm_trains_as_ever(arm: str) -> None
     assert only(events, e.Intervened) == [e.Intervened(0, 1, "restart_arm", None, arm)]
 
 
-@pytest.mark.parametrize("arm", ["batch", "none"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "sgd:0.9"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {}, {"arms": ("batch-renorm", "group:4")}, {"bn_momentum": "cumulative", "arms": ("batch", "batch")},
-        {"weights": "independent", "activation": "gelu"},
-    ],
-)  # fmt: skip
-def test_a_restarted_arm_trains_as_a_new_one_does_from_there(options: dict[str, Any], optimizer: str, arm: str) -> None:
-    config = RunConfig(hidden=(16, 12), optimizer=optimizer, **options)
-    generator = torch.Generator().manual_seed(0)
-    batches = [(torch.rand(32, 784, generator=generator), torch.randint(10, (32,), generator=generator))
-               for _ in range(12)]  # fmt: skip
-    restarted, untouched, new = (Trainer(build_pair(config, CPU), config) for _ in range(3))
-    begun = {name: value.clone() for name, value in restarted.pair.arms[arm].state_dict().items()}
-    with torch.inference_mode():
-        for batch in batches[:5]:
-            restarted.step(*batch)
-            untouched.step(*batch)
-        restarted.restart(arm)
-    for name, value in restarted.pair.arms[arm].state_dict().items():
-        assert torch.equal(value, begun[name]), name
-    groups = (0, 1) if arm == "bn" else (2, 3)
-    for number, where in enumerate(restarted.parameters.groups):
-        assert (restarted.optimizer.counts[number] == 0) == (number in groups)
-        for state in restarted.optimizer.state:
-            assert not state[where].any() or number not in groups
-            assert state[where].any() or number in groups or where.start == where.stop
-    with torch.inference_mode():
-        for batch in batches[5:]:
-            losses = restarted.step(*batch)
-            others = {"restarted": new.step(*batch), "other": untouched.step(*batch)}
-            place = 0 if arm == "bn" else 1
-            assert torch.equal(losses[place], others["restarted"][place])
-            assert torch.equal(losses[1 - place], others["other"][1 - place])
-    other = "plain" if arm == "bn" else "bn"
-    assert state_sha256(restarted.pair.arms[arm]) == state_sha256(new.pair.arms[arm])
-    assert state_sha256(restarted.pair.arms[other]) == state_sha256(untouched.pair.arms[other])
-
-
 def test_an_arm_that_has_diverged_can_be_restarted() -> None:
     config = small(optimizer="sgd", lr=0.1, hidden=(32,) * 4, init="kaiming")
     plan: Schedule = [
@@ -522,27 +486,27 @@ def test_an_arm_that_has_diverged_can_be_restarted() -> None:
         (12, c.Change("restart_arm", "none")),
     ]
     events = run(config, plan)
-    assert ("plain", "diverged") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
-    plain = [loss for _, loss in losses(events)]
-    assert plain[11] != plain[11]
-    assert all(loss < 4 for loss in plain[12:])
-    assert plain[-1] < plain[12]
+    assert ("none", "diverged") in [(alert.arm, alert.kind) for alert in only(events, e.Alert)]
+    found = losses_of(events, "none")
+    assert found[11] != found[11]
+    assert all(loss < 4 for loss in found[12:])
+    assert found[-1] < found[12]
 
 
 def test_while_batch_norm_is_off_a_restarted_arm_stays_without() -> None:
     config = small()
     events = run(config, [(5, c.Change("bn", False)), (9, c.Change("restart_arm", "batch"))])
-    layer = only(events, e.NormalizationRead)[-1].layers[0]
+    layer = only(events, e.NormalizationRead)[-1].arms["batch"][0]
     assert layer.weight == layer.running_var == (1.0,) * 16
     assert layer.bias == layer.running_mean == (0.0,) * 16
 
 
 def test_frozen_and_disturbed_layers_are_those_of_the_arms_that_have_them() -> None:
-    pair = build_pair(small(arms=("batch", "batch-renorm"), bn_noise=0.5), CPU)
-    assert pair.normalized == "bn"
-    assert [norm.noise for norm in pair.norms] == [0.5, 0.5]
-    assert [type(norm) is SwitchableBatchNorm1d for norm in pair.batch_norms] == [True, True, False, False]
-    assert [norm.noise for norm in pair.batch_norms] == [0.5, 0.5, 0, 0]
+    arms = mlp.build(small(arms=("none", "batch", "layer", "batch-renorm"), bn_noise=0.5), CPU)
+    assert arms.normalized == "batch"
+    assert [norm.noise for norm in arms.norms] == [0.5, 0.5]
+    assert [type(norm) is SwitchableBatchNorm1d for norm in arms.batch_norms] == [True, True, False, False]
+    assert [norm.noise for norm in arms.batch_norms] == [0.5, 0.5, 0, 0]
 
 
 class Worker:
@@ -576,8 +540,8 @@ def test_a_setting_changed_while_paused_is_in_force_from_the_next_step(
 
 
 def test_the_values_that_settings_take_are_those_of_their_options() -> None:
-    assert SETTINGS["learning_rate"][1] is parsers.learning_rate
-    for name, (option, parse, _) in SETTINGS.items():
-        if option:
-            field = RunConfig.__dataclass_fields__[option]
-            assert field.metadata["parse"] is parse or name == "adapt_bn"
+    assert SETTINGS["learning_rate"].parse is parsers.learning_rate
+    for name, row in SETTINGS.items():
+        if row.option:
+            field = RunConfig.__dataclass_fields__[row.option]
+            assert field.metadata["parse"] is row.parse or name == "adapt_bn"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from bntui.data.order import DataOrder, batches
-from bntui.data.resident import Samples
+from bntui.data.order import DataOrder
+from bntui.data.samples import Samples, batches
 
 
 def test_the_order_is_a_dataloaders() -> None:

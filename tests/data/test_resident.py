@@ -10,12 +10,13 @@ import torch
 
 from bntui.config.options import RunConfig
 from bntui.data import digits, resident
+from bntui.data.samples import to_input
 from bntui.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
 
 
-def load(config: RunConfig, notices: list[str] | None = None) -> resident.Dataset:
+def load(config: RunConfig, notices: list[str] | None = None) -> resident.ResidentSource:
     return resident.load(config, CPU, lambda *_: None, ([] if notices is None else notices).append)
 
 
@@ -25,7 +26,7 @@ def small(**options: Any) -> RunConfig:
 
 def test_input_equals_dividing_the_image_by_255() -> None:
     images = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(resident.to_input(images), torch.arange(256, dtype=torch.float32) / 255)
+    assert torch.equal(to_input(images), torch.arange(256, dtype=torch.float32) / 255)
     assert images.dtype == torch.uint8
 
 
@@ -75,7 +76,7 @@ def test_a_bare_folder_and_a_torchvision_root_give_the_same(fashion_mnist: Path,
     bare = load(RunConfig(data="fashion-mnist", data_dir=str(fashion_mnist)))
     root = load(RunConfig(data="fashion-mnist", data_dir=str(tmp_path)))
     assert bare.sha256 == root.sha256
-    assert (bare.source, root.source) == (str(fashion_mnist), str(raw))
+    assert (bare.origin, root.origin) == (str(fashion_mnist), str(raw))
     assert (len(bare.train), len(bare.validation)) == (60_000, 10_000)
     first = load(RunConfig(data="fashion-mnist", data_dir=str(fashion_mnist), train_samples=100))
     assert torch.equal(first.train.images, bare.train.images[:100])

@@ -8,7 +8,10 @@ from torch import nn
 
 import baseline
 from bntui.config.options import RunConfig
-from bntui.models.mlp import SeededDropout, SwitchableBatchNorm1d, build_pair
+from bntui.models import mlp
+from bntui.models.arms import modules
+from bntui.models.dropout import SeededDropout
+from bntui.models.norms import SwitchableBatchNorm1d
 
 CPU = torch.device("cpu")
 
@@ -17,44 +20,56 @@ CPU = torch.device("cpu")
 def test_a_seed_gives_the_tutorials_weights(weights: str) -> None:
     torch.manual_seed(7)
     bn, plain = baseline.build(paired=weights == "paired")
-    pair = build_pair(RunConfig(seed=7, weights=weights), CPU)
-    for ours, theirs in ((pair.bn, bn), (pair.plain, plain)):
-        assert list(ours.state_dict()) == list(theirs.state_dict())
+    arms = mlp.build(RunConfig(seed=7, weights=weights), CPU)
+    for ours, theirs in zip(arms.by_name.values(), (bn, plain), strict=True):
         assert all(
             torch.equal(a, b) for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True)
         )
 
 
 def test_paired_arms_start_equal_and_share_no_memory() -> None:
-    pair = build_pair(RunConfig(hidden=(20, 30)), CPU)
-    linear = [[m for m in model if isinstance(m, nn.Linear)] for model in (pair.bn, pair.plain)]
-    for a, b in zip(*linear, strict=True):
-        assert torch.equal(a.weight, b.weight)
-        assert torch.equal(a.bias, b.bias)
-        assert a.weight.data_ptr() != b.weight.data_ptr()
+    arms = mlp.build(RunConfig(hidden=(20, 30), arms="batch,none,group:10"), CPU)
+    for layers in zip(*(modules(model, nn.Linear) for model in arms.by_name.values()), strict=True):
+        assert all(torch.equal(layer.weight, layers[0].weight) for layer in layers)
+        assert all(torch.equal(layer.bias, layers[0].bias) for layer in layers)
+        assert len({layer.weight.data_ptr() for layer in layers}) == 3
+
+
+def test_independent_arms_draw_their_own_weights_in_order() -> None:
+    torch.manual_seed(1)
+    drawn = [nn.Linear(a, b) for _ in range(3) for a, b in ((784, 32), (32, 32), (32, 10))]
+    arms = mlp.build(RunConfig(weights="independent", arms="layer,batch,none"), CPU)
+    ours = [layer for model in arms.by_name.values() for layer in modules(model, nn.Linear)]
+    for layer, expected in zip(ours, drawn, strict=True):
+        assert torch.equal(layer.weight, expected.weight) and torch.equal(layer.bias, expected.bias)
+    assert torch.equal(arms.generator.get_state(), torch.get_rng_state())
 
 
 def test_building_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(3)
     torch.manual_seed(3)
-    build_pair(RunConfig(), CPU)
+    mlp.build(RunConfig(), CPU)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_the_layers_of_an_arm() -> None:
-    pair = build_pair(RunConfig(hidden=(8, 4, 2), activation="gelu", dropout=0.5), CPU)
-    kinds = [type(m) for m in pair.bn]
-    block = [nn.Linear, SwitchableBatchNorm1d, nn.GELU, SeededDropout]
-    assert kinds == [*block, *block, *block, nn.Linear]
-    assert [type(m) for m in pair.plain] == [kind for kind in kinds if kind is not SwitchableBatchNorm1d]
+    arms = mlp.build(RunConfig(hidden=(8, 4), activation="gelu"), CPU)
+    batch, none = ([(name, type(m)) for name, m in model.named_children()] for model in arms.by_name.values())
+    assert batch == [
+        ("linear1", nn.Linear), ("norm1", SwitchableBatchNorm1d), ("activation1", nn.GELU), ("dropout1", SeededDropout),
+        ("linear2", nn.Linear), ("norm2", SwitchableBatchNorm1d), ("activation2", nn.GELU), ("dropout2", SeededDropout),
+        ("linear3", nn.Linear),
+    ]  # fmt: skip
+    assert none == [row for row in batch if not row[0].startswith("norm")]
+    assert arms.layers == {"batch": {"norm1": 8, "norm2": 4}}
 
 
 @pytest.mark.parametrize(
     ("init", "std"), [("xavier", (2 / (784 + 200)) ** 0.5), ("kaiming", (2 / 784) ** 0.5), ("normal:0.05", 0.05)]
 )
 def test_initial_weights_have_the_spread_that_the_name_promises(init: str, std: float) -> None:
-    linear = build_pair(RunConfig(hidden=(200,), init=init), CPU).plain[0]
+    linear = mlp.build(RunConfig(hidden=(200,), init=init), CPU).by_name["none"].get_submodule("linear1")
     assert isinstance(linear, nn.Linear)
     assert float(linear.weight.detach().std()) == pytest.approx(std, rel=0.02)
     assert float(linear.weight.detach().mean()) == pytest.approx(0, abs=std / 50)
@@ -92,11 +107,8 @@ def test_switched_off_it_passes_its_input_and_frozen_it_normalises_by_the_runnin
 
 
 def test_dropout_keeps_the_mean_and_both_arms_drop_the_same() -> None:
-    pair = build_pair(RunConfig(hidden=(100,), dropout=0.3), CPU)
-    masks = []
-    for model in (pair.bn, pair.plain):
-        layer = next(m for m in model if isinstance(m, SeededDropout))
-        masks.append(layer.mask(torch.ones(500, 100)))
+    arms = mlp.build(RunConfig(hidden=(100,), dropout=0.3), CPU)
+    masks = [dropout.mask(torch.ones(500, 100)) for dropout in arms.dropouts]
     assert torch.equal(masks[0], masks[1])
     assert float(masks[0].mean()) == pytest.approx(1, abs=0.02)
     assert sorted(set(masks[0].unique().tolist())) == pytest.approx([0, 1 / 0.7])

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from bntui.config.options import RunConfig
-from bntui.models.mlp import build_pair
+from bntui.config.parsers import norm
 from bntui.models.norms import (
     Switchable,
     SwitchableBatchNorm1d,
@@ -20,8 +16,7 @@ from bntui.models.norms import (
     build_norm,
     normalize_in_groups,
 )
-from bntui.training.fused.engine import Trainer
-from bntui.training.fused.norms import build_norm_layer
+from bntui.training.fused.norms import NORM_LAYERS, NoiseLayer
 
 CPU = torch.device("cpu")
 KINDS = ("batch", "batch-renorm", "layer", "group:3", "instance")
@@ -44,7 +39,7 @@ def draw(seed: int, *shape: int) -> Tensor:
 
 def make(kind: str, width: int, eps: float = 1e-5, momentum: float | None = 0.1, seed: int = 0) -> Switchable:
     """A float64 module whose γ, β and running statistics are not those it begins with."""
-    module = build_norm(kind, width, eps, momentum)
+    module = build_norm(norm(kind), width, eps, momentum)
     assert module is not None
     module.double()
     with torch.no_grad():
@@ -241,7 +236,10 @@ def test_switched_off_every_kind_passes_its_input_and_learns_nothing(kind: str) 
     x = draw(1, 8, 6).requires_grad_()
     assert module(x) is x
     assert module.eval()(x) is x
-    layer = build_norm_layer(module.train(), {module.weight: torch.zeros(6), module.bias: torch.zeros(6)})
+    layer, noisy = (
+        NORM_LAYERS[type(module)](module.train(), {module.weight: torch.zeros(6), module.bias: torch.zeros(6)}),
+        NoiseLayer(module),
+    )
     assert layer.forward(x) is x
     assert layer.backward(x) is x
     assert not layer.weight_gradient.any() and not layer.bias_gradient.any()
@@ -319,14 +317,14 @@ def test_the_names_that_norm_takes() -> None:
         "group:4": SwitchableGroupNorm, "instance": SwitchableGroupNorm,
     }  # fmt: skip
     for name, kind in kinds.items():
-        module = build_norm(name, 8, 1e-3, 0.2)
+        module = build_norm(norm(name), 8, 1e-3, 0.2)
         assert module is not None and type(module) is kind
         assert module.eps == 1e-3
         assert module.weight.tolist() == [1.0] * len(module.weight) and not module.bias.any()
-    groups = [build_norm(name, 8, 1e-3, 0.2) for name in ("layer", "group:4", "instance")]
+    groups = [build_norm(norm(name), 8, 1e-3, 0.2) for name in ("layer", "group:4", "instance")]
     sizes = [(m.num_groups, m.num_channels) for m in groups if isinstance(m, SwitchableGroupNorm)]
     assert sizes == [(1, 8), (4, 8), (1, 1)]
-    assert build_norm("none", 8, 1e-3, 0.2) is None
+    assert build_norm(norm("none"), 8, 1e-3, 0.2) is None
 
 
 @settings(max_examples=150)
@@ -359,7 +357,7 @@ def test_the_written_out_layers_are_autograd_through_the_modules(
         if isinstance(module, SwitchableBatchNorm1d):
             module.num_batches_tracked.fill_(tracked)
     gradients: dict[Tensor, Tensor] = {p: torch.zeros_like(p) for p in (ours.weight, ours.bias)}
-    layer = build_norm_layer(ours, gradients)
+    layer, noisy = NORM_LAYERS[type(ours)](ours, gradients), NoiseLayer(ours)
     for number, state in enumerate(states):
         for module in (ours, theirs):
             module.enabled = state != "off"
@@ -370,8 +368,8 @@ def test_the_written_out_layers_are_autograd_through_the_modules(
         expected = theirs(leaf)
         wanted = torch.autograd.grad(expected, [leaf, theirs.weight, theirs.bias], dy, materialize_grads=True)
         with torch.inference_mode():
-            y = layer.forward(x)
-            dx = layer.backward(dy)
+            y = noisy.forward(layer.forward(x))
+            dx = layer.backward(noisy.backward(dy))
         close(y, expected.detach())
         for mine, other in zip((dx, gradients[ours.weight], gradients[ours.bias]), wanted, strict=True):
             scale = 1 + float(other.abs().max())
@@ -381,101 +379,3 @@ def test_the_written_out_layers_are_autograd_through_the_modules(
             assert torch.allclose(value, other, rtol=1e-9, atol=1e-12), name
     assert ours.generator is not None and theirs.generator is not None
     assert torch.equal(ours.generator.get_state(), theirs.generator.get_state())
-
-
-def make_optimizer(name: str, model: nn.Module, lr: float) -> torch.optim.Optimizer:
-    if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=lr)
-    return torch.optim.SGD(model.parameters(), lr=lr, momentum=float(name.partition(":")[2] or 0))
-
-
-def train_both(
-    config: RunConfig,
-    same: Callable[[Tensor, Tensor], bool],
-    changes: dict[int, tuple[str, bool]] | None = None,
-    tracked: int = 0,
-    steps: int = 12,
-) -> None:
-    """Train with the written-out step, and the same modules with autograd and torch.optim, and compare all along."""
-    pair, reference = build_pair(config, CPU), build_pair(config, CPU)
-    for module in pair.batch_norms + reference.batch_norms:
-        module.num_batches_tracked.fill_(tracked)
-    trainer = Trainer(pair, config)
-    optimizers = {arm: make_optimizer(config.optimizer, model, config.lr) for arm, model in reference.arms.items()}
-    generator = torch.Generator().manual_seed(5)
-    for number in range(steps):
-        if changes and number in changes:
-            what, on = changes[number]
-            if what == "enabled":
-                trainer.switch_norm(on)
-                for norm in reference.norms:
-                    norm.enabled = on
-            else:
-                for batch_norm in pair.batch_norms + reference.batch_norms:
-                    batch_norm.frozen = on
-        x = torch.rand(config.batch_size, 784, generator=generator)
-        y = torch.randint(10, (config.batch_size,), generator=generator)
-        with torch.inference_mode():
-            losses = trainer.step(x, y)
-        for (arm, model), loss in zip(reference.arms.items(), losses, strict=True):
-            optimizers[arm].zero_grad()
-            expected = functional.cross_entropy(model.train()(x), y)
-            expected.backward()
-            optimizers[arm].step()
-            assert same(loss, expected.detach()), (arm, number)
-    for arm, model in pair.arms.items():
-        other = reference.arms[arm].state_dict()
-        assert list(model.state_dict()) == list(other)
-        for name, ours in model.state_dict().items():
-            assert same(ours, other[name]), (arm, name)
-
-
-def near(ours: Tensor, theirs: Tensor) -> bool:
-    return torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-def network(norm: str, versus: str = "none", optimizer: str = "sgd:0.9", **options: Any) -> RunConfig:
-    return RunConfig(**{"hidden": (24, 16), "norm": norm, "versus": versus, "optimizer": optimizer, **options})
-
-
-NORMS = ("batch", "layer", "group:8", "instance", "batch-renorm", "none")
-
-
-@pytest.mark.parametrize("optimizer", ["sgd:0.9", "adam"])
-@pytest.mark.parametrize("versus", ["none", "batch", "layer"])
-@pytest.mark.parametrize("norm", NORMS)
-def test_whole_steps_of_every_kind_are_autograd_and_torch_optim_bit_for_bit(
-    norm: str, versus: str, optimizer: str
-) -> None:
-    train_both(network(norm, versus, optimizer), torch.equal)
-
-
-@pytest.mark.parametrize("versus", NORMS)
-def test_the_second_arm_takes_every_kind_too(versus: str) -> None:
-    train_both(network("none", versus, dropout=0.2), torch.equal)
-    train_both(network(versus, versus, weights="independent", activation="tanh"), torch.equal)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd:0.9", "adam"])
-@pytest.mark.parametrize("norm", NORMS)
-def test_switching_and_freezing_every_kind_is_what_torch_optim_makes_of_it(norm: str, optimizer: str) -> None:
-    changes = {2: ("enabled", False), 5: ("enabled", True), 8: ("frozen", True), 11: ("frozen", False)}
-    train_both(network(norm, "batch", optimizer), torch.equal, changes, steps=14)
-
-
-# Before a normalization that uses the batch's mean, the gradient by a bias is rounding alone, of which Adam makes whole
-# steps: where sums are rounded otherwise than by autograd, it has no digits in common with it.
-@pytest.mark.parametrize("momentum", [0.1, "cumulative"])
-@pytest.mark.parametrize("tracked", [15_000, 50_000])
-def test_batch_renorm_with_open_limits_trains_as_by_autograd(tracked: int, momentum: float | str) -> None:
-    changes = {6: ("frozen", True), 9: ("frozen", False)}
-    config = network("batch-renorm", "batch-renorm", bn_momentum=momentum)
-    train_both(config, near, changes, tracked)
-
-
-# In groups of two or three values the smallest difference of rounding grows too fast.
-@pytest.mark.parametrize("norm", ["batch", "layer", "group:4", "instance", "batch-renorm"])
-def test_training_with_noise_is_as_by_autograd(norm: str) -> None:
-    changes = {3: ("frozen", True), 5: ("frozen", False), 7: ("enabled", False), 9: ("enabled", True)}
-    train_both(network(norm, norm, bn_noise=0.5, dropout=0.2), near, changes)
-    train_both(network("none", norm, bn_noise=0.5), near, changes)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from bntui.run import events as e
 from bntui.run.arms import Arm
 from bntui.run.history import History
+from bntui.storage.event_json import from_dict
 from bntui.storage.journal import DENSE, Journal, LineReader, line_of, read_lines
 
 
 def read(path: Path) -> list[e.Event]:
-    return [e.from_dict(json.loads(line)) for line in path.read_text().splitlines()]
+    return [from_dict(json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def started() -> History:

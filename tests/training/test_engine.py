@@ -109,10 +109,19 @@ def same(ours: Tensor, theirs: Tensor) -> bool:
     return ours.shape == theirs.shape and bool(((ours == theirs) | (ours.isnan() & theirs.isnan())).all())
 
 
-def compare(config: RunConfig, steps: int = 12, changes: dict[int, list[tuple[str, Any]]] | None = None) -> None:
+def compare(
+    config: RunConfig, steps: int = 12, changes: dict[int, list[tuple[str, Any]]] | None = None, tracked: int = 0
+) -> None:
     """Train with both engines and the reference, changing the same things, and want the same bits."""
     reference = Reference(config)
-    engines = {name: make(config, name) for name in ENGINES}
+    engines = {}
+    for name in ENGINES:
+        arms, engine = engines[name] = make(config, name)
+        begun = engine.state_dict()
+        for norm in arms.batch_norms + reference.arms.batch_norms:
+            norm.num_batches_tracked.fill_(tracked)
+        begun["models"] = {arm: model.state_dict() for arm, model in arms.by_name.items()}
+        engine.load_state_dict(begun)
     assert [engine.name for _, engine in engines.values()] == list(ENGINES)
     for number, (x, y) in enumerate(batches(steps, config.batch_size)):
         for what, value in (changes or {}).get(number, []):
@@ -160,6 +169,14 @@ def test_what_is_switched_frozen_and_restarted_is_what_torch_optim_makes_of_it(o
         13: [("restart", "batch")], 15: [("freeze", False)],
     }  # fmt: skip
     compare(RunConfig(optimizer=optimizer), steps=18, changes=changes)
+
+
+@pytest.mark.parametrize("momentum", [0.1, "cumulative"])
+@pytest.mark.parametrize("tracked", [15_000, 50_000])
+def test_batch_renorm_with_open_limits_trains_as_by_autograd(tracked: int, momentum: float | str) -> None:
+    changes: dict[int, list[tuple[str, Any]]] = {6: [("freeze", True)], 9: [("freeze", False)]}
+    config = RunConfig(arms="batch-renorm,batch-renorm", bn_momentum=momentum, optimizer="sgd:0.9")
+    compare(config, 12, changes, tracked)
 
 
 CHANGES = st.one_of(

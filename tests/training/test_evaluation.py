@@ -9,20 +9,25 @@ from torch.nn import functional
 
 from bntui.config.interventions import Scalar, initial
 from bntui.config.options import RunConfig
+from bntui.config.parsers import shift as shift_of
 from bntui.data.corruptions import shifted
 from bntui.data.digits import generate
-from bntui.data.resident import Dataset, Samples, to_input
-from bntui.models.mlp import Pair, build_pair
+from bntui.data.resident import ResidentSource
+from bntui.data.samples import Samples, to_input
+from bntui.models import estimates, mlp
+from bntui.models.arms import Arms, modules
+from bntui.models.estimates import First, estimate, normalizing, set_running_statistics
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run.events import Metrics, Split
+from bntui.run.events import Metrics
 from bntui.training import evaluation
-from bntui.training.evaluation import Evaluator, estimate, evaluate, normalizing, set_running_statistics
-from bntui.training.fused.engine import Trainer, state_sha256
+from bntui.training.engine import build_engine
+from bntui.training.evaluation import Evaluator, Metered
+from bntui.training.evaluation import evaluate as evaluate_batches
 
 CPU = torch.device("cpu")
 KINDS = [
-    {}, {"norm": "batch-renorm", "versus": "batch"}, {"norm": "layer", "versus": "batch"}, {"norm": "none"},
-    {"norm": "group:4", "versus": "instance"}, {"activation": "sigmoid", "hidden": "16x4"}, {"dropout": 0.4},
+    {}, {"arms": "batch-renorm,batch"}, {"arms": "layer,batch,none"}, {"arms": "none,none"},
+    {"arms": "group:4,instance"}, {"activation": "sigmoid", "hidden": "16x4"}, {"dropout": 0.4},
 ]  # fmt: skip
 
 
@@ -31,51 +36,63 @@ def digits(count: int, split: int = 0) -> Samples:
     return Samples(torch.from_numpy(images.reshape(count, -1)), torch.from_numpy(labels).to(torch.int64))
 
 
-def dataset(train: int = 640, validation: int = 333) -> Dataset:
-    return Dataset("synthetic", "", "", digits(train), digits(validation, 1))
+def source(train: int = 640, validation: int = 333) -> ResidentSource:
+    return ResidentSource("synthetic", "", "", digits(train), digits(validation, 1), seed=1)
 
 
-def trained(samples: Samples, steps: int = 5, batch_size: int = 32, **options: Any) -> Pair:
-    """A pair after a few steps: its running statistics have not yet arrived at what the data has."""
+def first_of(samples: Samples) -> First:
+    return lambda count: to_input(samples.images[:count])
+
+
+def evaluate(arms: Arms, samples: Samples) -> Metered:
+    batches = zip(torch.split(samples.images, 2_000), torch.split(samples.labels, 2_000), strict=True)
+    found = evaluate_batches(arms.by_name, ((to_input(images), labels) for images, labels in batches))
+    assert found is not None
+    return found
+
+
+def trained(samples: Samples, steps: int = 5, batch_size: int = 32, **options: Any) -> Arms:
+    """Arms after a few steps: their running statistics have not yet arrived at what the data has."""
     config = RunConfig(**{"hidden": (16, 12), "batch_size": batch_size, "lr": 0.02, **options})
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
-    with torch.inference_mode():
-        for number in range(steps):
-            rows = slice(number * batch_size, (number + 1) * batch_size)
-            trainer.step(to_input(samples.images[rows]), samples.labels[rows])
-    return pair
+    arms = mlp.build(config, CPU)
+    engine = build_engine(config, arms)
+    for number in range(steps):
+        rows = slice(number * batch_size, (number + 1) * batch_size)
+        engine.forward_backward(to_input(samples.images[rows]), samples.labels[rows])
+        with torch.inference_mode():
+            engine.update()
+    return arms
 
 
 def settings(**changed: Scalar) -> dict[str, Scalar]:
     return {**initial({}), **changed}
 
 
-def results(data: Dataset, pair: Pair, **changed: Scalar) -> tuple[Split, Split]:
-    found = Evaluator(data, seed=1).evaluate(pair, settings(**changed))
+def results(data: ResidentSource, arms: Arms, **changed: Scalar) -> tuple[Metered, Metered]:
+    found = Evaluator(data).evaluate(arms.by_name, settings(**changed), lambda: False)
     assert found is not None
     return found
 
 
-def norms_of(model: nn.Sequential) -> list[SwitchableBatchNorm1d]:
-    return [module for module in model if isinstance(module, SwitchableBatchNorm1d)]
+def norms_of(model: nn.Module) -> list[SwitchableBatchNorm1d]:
+    return list(modules(model, SwitchableBatchNorm1d))
 
 
-def as_pytorch(model: nn.Sequential, momentum: float | None) -> nn.Sequential:
+def as_pytorch(model: nn.Module, momentum: float | None) -> nn.Sequential:
     """The same net of PyTorch's own modules, in float64."""
-    modules: list[nn.Module] = []
-    for module in model:
+    found: list[nn.Module] = []
+    for module in model.children():
         if isinstance(module, SwitchableBatchNorm1d):
             norm = nn.BatchNorm1d(module.num_features, module.eps, momentum)
             norm.load_state_dict(module.state_dict())
-            modules.append(norm)
+            found.append(norm)
         elif isinstance(module, nn.Linear):
             linear = nn.Linear(module.in_features, module.out_features)
             linear.load_state_dict(module.state_dict())
-            modules.append(linear)
+            found.append(linear)
         elif not type(module).__name__.endswith("Dropout"):
-            modules.append(type(module)())
-    return nn.Sequential(*modules).double()
+            found.append(type(module)())
+    return nn.Sequential(*found).double()
 
 
 def metrics_of(logits: Tensor, labels: Tensor) -> Metrics:
@@ -92,31 +109,31 @@ def assert_close(ours: Metrics, theirs: Metrics) -> None:
 @pytest.mark.parametrize("count", [300, 500])
 def test_an_estimate_is_what_pytorch_tracks_in_one_pass_in_train_mode(options: dict[str, Any], count: int) -> None:
     samples = digits(500)
-    pair = trained(samples, **options)
-    reference = as_pytorch(pair.bn, momentum=None)
+    arms = trained(samples, **options)
+    reference = as_pytorch(arms.by_name["batch"], momentum=None)
     norms = [module for module in reference if isinstance(module, nn.BatchNorm1d)]
     for norm in norms:
         norm.reset_running_stats()
     with torch.no_grad():
         reference.train()(to_input(samples.images[:count]).double())
-    found = estimate(pair.bn, samples, count)
-    assert len(found) == len(norms) == len(norms_of(pair.bn))
+    found = estimate(arms.by_name["batch"], first_of(samples), count)
+    assert len(found) == len(norms) == len(norms_of(arms.by_name["batch"]))
     for (mean, variance), norm in zip(found, norms, strict=True):
         assert norm.running_mean is not None and norm.running_var is not None
         torch.testing.assert_close(mean.double(), norm.running_mean, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(variance.double(), norm.running_var, rtol=1e-5, atol=1e-6)
-    assert estimate(pair.plain, samples) == []
+    assert estimate(arms.by_name["none"], first_of(samples)) == []
 
 
 def test_an_estimate_passes_over_what_is_switched_off_and_drops_nothing() -> None:
     samples = digits(400)
-    pair = trained(samples, dropout=0.5)
-    first = norms_of(pair.bn)[0]
+    arms = trained(samples, dropout=0.5)
+    first = norms_of(arms.by_name["batch"])[0]
     first.enabled = False
     with torch.no_grad():
-        before_first = pair.bn[0](to_input(samples.images))
-        second = [module for module in pair.bn if isinstance(module, nn.Linear)][1](before_first.relu())
-    found = estimate(pair.bn, samples)
+        before_first = arms.by_name["batch"].get_submodule("linear1")(to_input(samples.images))
+        second = arms.by_name["batch"].get_submodule("linear2")(before_first.relu())
+    found = estimate(arms.by_name["batch"], first_of(samples))
     for (mean, variance), values in zip(found, (before_first, second), strict=True):
         torch.testing.assert_close(mean, values.mean(0), rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(variance, values.var(0), rtol=1e-5, atol=1e-6)
@@ -124,190 +141,197 @@ def test_an_estimate_passes_over_what_is_switched_off_and_drops_nothing() -> Non
 
 def test_very_wide_layers_are_estimated_over_fewer_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = digits(600)
-    pair = trained(samples)
-    monkeypatch.setattr(evaluation, "_MOST_VALUES", 16 * 400)
-    few = estimate(pair.bn, samples)
-    for ours, theirs in zip(few, estimate(pair.bn, Samples(samples.images[:400], samples.labels[:400])), strict=True):
+    arms = trained(samples)
+    monkeypatch.setattr(estimates, "_MOST_VALUES", 16 * 400)
+    few = estimate(arms.by_name["batch"], first_of(samples))
+    for ours, theirs in zip(
+        few, estimate(arms.by_name["batch"], first_of(Samples(samples.images[:400], samples.labels[:400]))), strict=True
+    ):
         assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[1], theirs[1])
     # No fewer than these, though.
-    monkeypatch.setattr(evaluation, "_MOST_VALUES", 16)
+    monkeypatch.setattr(estimates, "_MOST_VALUES", 16)
     with torch.no_grad():
-        mean = pair.bn[0](to_input(samples.images[:256])).mean(0)
-    torch.testing.assert_close(estimate(pair.bn, samples)[0][0], mean, rtol=1e-5, atol=1e-6)
+        mean = arms.by_name["batch"].get_submodule("linear1")(to_input(samples.images[:256])).mean(0)
+    torch.testing.assert_close(estimate(arms.by_name["batch"], first_of(samples))[0][0], mean, rtol=1e-5, atol=1e-6)
 
 
 def test_the_running_statistics_are_put_where_the_samples_are_and_nothing_else_is() -> None:
     samples = digits(500)
-    pair = trained(samples, versus="batch")
-    before = {arm: {k: v.clone() for k, v in model.state_dict().items()} for arm, model in pair.arms.items()}
-    expected = {arm: estimate(model, samples) for arm, model in pair.arms.items()}
-    set_running_statistics(pair, samples)
-    for arm, model in pair.arms.items():
+    arms = trained(samples, arms="batch,batch")
+    before = {arm: {k: v.clone() for k, v in model.state_dict().items()} for arm, model in arms.by_name.items()}
+    expected = {arm: estimate(model, first_of(samples)) for arm, model in arms.by_name.items()}
+    set_running_statistics(arms.by_name.values(), first_of(samples))
+    for arm, model in arms.by_name.items():
         for module, (mean, variance) in zip(norms_of(model), expected[arm], strict=True):
             assert torch.equal(module.running_mean, mean) and torch.equal(module.running_var, variance)
         for name, value in model.state_dict().items():
             assert torch.equal(value, before[arm][name]) != ("running" in name), name
-    with normalizing(pair, "precise", 0, samples):
-        precise = evaluate(pair, samples)
-    assert evaluate(pair, samples) == precise
+    with normalizing(arms.by_name.values(), "precise", 0, first_of(samples)):
+        precise = evaluate(arms, samples)
+    assert evaluate(arms, samples) == precise
 
 
 @pytest.mark.parametrize(("how", "rows"), [("running", 0), ("batch", 17), ("single", 1), ("precise", 0)])
 def test_while_normalizing_otherwise_the_layers_know_and_then_no_longer(how: str, rows: int) -> None:
     samples = digits(300)
-    pair = trained(samples, versus="batch-renorm")
-    with normalizing(pair, how, 17, samples):
-        assert [module.rows for module in pair.batch_norms] == [rows] * 4
-        assert [module.estimate is not None for module in pair.batch_norms] == [how == "precise"] * 4
-    assert [(module.rows, module.estimate) for module in pair.batch_norms] == [(0, None)] * 4
-    with pytest.raises(RuntimeError, match="here"), normalizing(pair, how, 17, samples):
+    arms = trained(samples, arms="batch,batch-renorm")
+    with normalizing(arms.by_name.values(), how, 17, first_of(samples)):
+        assert [module.rows for module in arms.batch_norms] == [rows] * 4
+        assert [module.estimate is not None for module in arms.batch_norms] == [how == "precise"] * 4
+    assert [(module.rows, module.estimate) for module in arms.batch_norms] == [(0, None)] * 4
+    with pytest.raises(RuntimeError, match="here"), normalizing(arms.by_name.values(), how, 17, first_of(samples)):
         raise RuntimeError("here")
-    assert [(module.rows, module.estimate) for module in pair.batch_norms] == [(0, None)] * 4
+    assert [(module.rows, module.estimate) for module in arms.batch_norms] == [(0, None)] * 4
 
 
 def test_an_estimate_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = digits(300)
-    pair = trained(samples, versus="batch")
-    genuine = evaluation.estimate
+    arms = trained(samples, arms="batch,batch")
+    genuine = estimates.estimate
 
     def fail_for_the_second(model: nn.Sequential, *rest: Any) -> Any:
-        if model is pair.plain:
+        if model is arms.by_name["batch-2"]:
             raise RuntimeError("no memory")
         return genuine(model, *rest)
 
-    monkeypatch.setattr(evaluation, "estimate", fail_for_the_second)
-    with pytest.raises(RuntimeError, match="no memory"), normalizing(pair, "precise", 0, samples):
+    monkeypatch.setattr(estimates, "estimate", fail_for_the_second)
+    with (
+        pytest.raises(RuntimeError, match="no memory"),
+        normalizing(arms.by_name.values(), "precise", 0, first_of(samples)),
+    ):
         raise AssertionError("not reached")
-    assert [(module.rows, module.estimate) for module in pair.batch_norms] == [(0, None)] * 4
+    assert [(module.rows, module.estimate) for module in arms.batch_norms] == [(0, None)] * 4
 
 
 @pytest.mark.parametrize("batch_size", [32, 7, 2_500])
 def test_batch_statistics_are_those_of_each_batch_in_turn(batch_size: int) -> None:
-    data = dataset()
-    pair = trained(data.train)
-    by_running, by_batch = results(data, pair), results(data, pair, bn_eval="batch", batch_size=batch_size)
-    reference = as_pytorch(pair.bn, momentum=0.0).train()
+    data = source()
+    arms = trained(data.train)
+    by_running, by_batch = results(data, arms), results(data, arms, bn_eval="batch", batch_size=batch_size)
+    reference = as_pytorch(arms.by_name["batch"], momentum=0.0).train()
     for samples, running, batch in zip((data.train, data.validation), by_running, by_batch, strict=True):
-        assert abs(batch.bn.loss - running.bn.loss) > 0.05
-        assert batch.plain == running.plain
+        assert abs(batch["batch"].loss - running["batch"].loss) > 0.05
+        assert batch["none"] == running["none"]
         with torch.no_grad():
             x = to_input(samples.images).double()
             logits = torch.cat([reference(rows) for rows in torch.split(x, batch_size)])
-        assert_close(batch.bn, metrics_of(logits, samples.labels))
+        assert_close(batch["batch"], metrics_of(logits, samples.labels))
 
 
 def test_whole_batches_stay_together_where_not_all_samples_fit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = dataset()
-    pair = trained(data.train)
-    expected = results(data, pair, bn_eval="batch", batch_size=48)
+    data = source()
+    arms = trained(data.train)
+    expected = results(data, arms, bn_eval="batch", batch_size=48)
     for rows in (1, 48, 100):
         monkeypatch.setattr(evaluation, "_ROWS_AT_ONCE", rows)
-        for ours, theirs in zip(results(data, pair, bn_eval="batch", batch_size=48), expected, strict=True):
-            assert_close(ours.bn, theirs.bn)
+        for ours, theirs in zip(results(data, arms, bn_eval="batch", batch_size=48), expected, strict=True):
+            assert_close(ours["batch"], theirs["batch"])
 
 
 def test_precise_statistics_are_those_of_the_training_set() -> None:
-    data = dataset()
-    pair = trained(data.train)
-    running, precise = results(data, pair), results(data, pair, bn_eval="precise")
-    reference = as_pytorch(pair.bn, momentum=None)
+    data = source()
+    arms = trained(data.train)
+    running, precise = results(data, arms), results(data, arms, bn_eval="precise")
+    reference = as_pytorch(arms.by_name["batch"], momentum=None)
     for module in reference:
         if isinstance(module, nn.BatchNorm1d):
             module.reset_running_stats()
     with torch.no_grad():
         reference.train()(to_input(data.train.images).double())
         for samples, split in zip((data.train, data.validation), precise, strict=True):
-            assert_close(split.bn, metrics_of(reference.eval()(to_input(samples.images).double()), samples.labels))
-    assert precise[0].bn.loss < running[0].bn.loss
-    assert precise[0].plain == running[0].plain
+            assert_close(
+                split["batch"], metrics_of(reference.eval()(to_input(samples.images).double()), samples.labels)
+            )
+    assert precise[0]["batch"].loss < running[0]["batch"].loss
+    assert precise[0]["none"] == running[0]["none"]
 
 
 def test_alone_every_sample_gets_the_same_prediction() -> None:
-    data = dataset()
-    pair = trained(data.train)
-    single, running = results(data, pair, bn_eval="single"), results(data, pair)
-    with normalizing(pair, "single", 0, data.train), torch.inference_mode():
-        logits = pair.bn.eval()(to_input(data.validation.images))
+    data = source()
+    arms = trained(data.train)
+    single, running = results(data, arms, bn_eval="single"), results(data, arms)
+    with normalizing(arms.by_name.values(), "single", 0, first_of(data.train)), torch.inference_mode():
+        logits = arms.by_name["batch"].eval()(to_input(data.validation.images))
     assert torch.equal(logits, logits[:1].expand_as(logits))
     predicted = int(logits[0].argmax())
     for samples, split, usual in zip((data.train, data.validation), single, running, strict=True):
         share = float((samples.labels == predicted).double().mean())
         assert 0 < share < 0.3
-        assert split.bn.accuracy == pytest.approx(share, abs=1e-12)
-        assert split.plain == usual.plain
+        assert split["batch"].accuracy == pytest.approx(share, abs=1e-12)
+        assert split["none"] == usual["none"]
 
 
 @pytest.mark.parametrize("how", ["running", "batch", "single", "precise"])
 def test_adapting_touches_the_validation_numbers_alone(how: str) -> None:
-    data = dataset()
-    pair = trained(data.train)
+    data = source()
+    arms = trained(data.train)
     shift = "brightness:0.4"
-    adapted, usual = (results(data, pair, bn_eval=how, shift=shift, adapt_bn=on) for on in (True, False))
+    adapted, usual = (results(data, arms, bn_eval=how, shift=shift, adapt_bn=on) for on in (True, False))
     assert adapted[0] == usual[0]
-    assert adapted[1].plain == usual[1].plain
-    assert adapted[1].bn != usual[1].bn
-    changed = shifted(data.validation, shift, 1)
-    with normalizing(pair, "precise", 0, changed):
-        expected = evaluate(pair, changed)
-    assert expected is not None and adapted[1].bn == pytest.approx(expected.bn)
+    assert adapted[1]["none"] == usual[1]["none"]
+    assert adapted[1]["batch"] != usual[1]["batch"]
+    changed = shifted(data.validation, shift_of(shift), 1)
+    with normalizing(arms.by_name.values(), "precise", 0, first_of(changed)):
+        expected = evaluate(arms, changed)
+    assert expected is not None and adapted[1]["batch"] == pytest.approx(expected["batch"])
 
 
 def test_adapted_statistics_make_up_for_a_shift() -> None:
-    data = dataset(1_280, 500)
-    pair = trained(data.train, steps=40)
-    shifted_alone, adapted = (results(data, pair, shift="brightness:0.4", adapt_bn=on)[1].bn for on in (False, True))
+    data = source(1_280, 500)
+    arms = trained(data.train, steps=40)
+    shifted_alone, adapted = (
+        results(data, arms, shift="brightness:0.4", adapt_bn=on)[1]["batch"] for on in (False, True)
+    )
     assert adapted.accuracy > shifted_alone.accuracy + 0.05
 
 
 @pytest.mark.parametrize("shift", ["brightness:-0.5", "contrast:1", "noise:0.5", "rotation:40", "inversion:1"])
 def test_a_shift_changes_the_validation_numbers_alone(shift: str) -> None:
-    data = dataset()
-    pair = trained(data.train)
-    evaluator = Evaluator(data, seed=1)
-    before, changed, after = (evaluator.evaluate(pair, settings(shift=name)) for name in ("none", shift, "none"))
-    assert before is not None and changed is not None
-    assert changed[0] == before[0] == results(data, pair)[0]
-    assert changed[1].bn != before[1].bn and changed[1].plain != before[1].plain
+    data = source()
+    arms = trained(data.train)
+    before, changed, after = (results(data, arms, shift=name) for name in ("none", shift, "none"))
+    assert changed[0] == before[0] == results(data, arms)[0]
+    assert changed[1]["batch"] != before[1]["batch"] and changed[1]["none"] != before[1]["none"]
     assert after == before
-    expected = evaluate(pair, shifted(data.validation, shift, 1))
+    expected = evaluate(arms, shifted(data.validation, shift_of(shift), 1))
     assert expected is not None
-    assert_close(changed[1].bn, expected.bn)
-    assert_close(changed[1].plain, expected.plain)
+    assert_close(changed[1]["batch"], expected["batch"])
+    assert_close(changed[1]["none"], expected["none"])
 
 
 @pytest.mark.parametrize("options", KINDS)
 def test_evaluation_of_every_kind_leaves_the_models_as_they_are(options: dict[str, Any]) -> None:
-    data = dataset(200, 100)
-    pair = trained(data.train, **options)
-    hashes = {arm: state_sha256(model) for arm, model in pair.arms.items()}
-    drawn = [dropout.generator.get_state() for dropout in pair.dropouts]
-    usual = results(data, pair)
+    data = source(200, 100)
+    arms = trained(data.train, **options)
+    hashes = arms.hashes()
+    drawn = [dropout.generator.get_state() for dropout in arms.dropouts]
+    usual = results(data, arms)
     for how in ("running", "batch", "single", "precise"):
         for shift in ("none", "noise:0.2"):
             for adapt in (False, True):
-                results(data, pair, bn_eval=how, shift=shift, adapt_bn=adapt)
-    assert {arm: state_sha256(model) for arm, model in pair.arms.items()} == hashes
-    assert all(torch.equal(d.generator.get_state(), before) for d, before in zip(pair.dropouts, drawn, strict=True))
-    assert results(data, pair) == usual
+                results(data, arms, bn_eval=how, shift=shift, adapt_bn=adapt)
+    assert arms.hashes() == hashes
+    assert all(torch.equal(d.generator.get_state(), before) for d, before in zip(arms.dropouts, drawn, strict=True))
+    assert results(data, arms) == usual
 
 
 @pytest.mark.parametrize("how", ["batch", "single", "precise"])
 def test_normalizations_that_keep_no_statistics_evaluate_as_ever(how: str) -> None:
-    data = dataset(200, 100)
-    pair = trained(data.train, norm="group:4", versus="layer")
-    assert results(data, pair, bn_eval=how, adapt_bn=True) == results(data, pair)
+    data = source(200, 100)
+    arms = trained(data.train, arms="group:4,layer")
+    assert results(data, arms, bn_eval=how, adapt_bn=True) == results(data, arms)
 
 
 @pytest.mark.parametrize("after", range(4))
 def test_an_evaluation_that_is_stopped_has_no_result_and_leaves_nothing_behind(after: int) -> None:
-    data = dataset(200, 100)
-    pair = trained(data.train)
+    data = source(200, 100)
+    arms = trained(data.train)
     asked: list[int] = []
 
     def stopping() -> bool:
         asked.append(1)
         return len(asked) > after
 
-    found = Evaluator(data, seed=1).evaluate(pair, settings(bn_eval="precise"), stopping)
+    found = Evaluator(data).evaluate(arms.by_name, settings(bn_eval="precise"), stopping)
     assert (found is None) == (after < 2)
-    assert [(module.rows, module.estimate) for module in pair.batch_norms] == [(0, None)] * 2
+    assert [(module.rows, module.estimate) for module in arms.batch_norms] == [(0, None)] * 2

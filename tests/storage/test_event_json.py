@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bntui.config.parsers import arms
 from bntui.run import events as e
 from bntui.run.arms import build_arms
+from bntui.storage.event_json import from_dict, to_dict
 
 METRICS = {"batch": e.Metrics(0.5, 0.9), "none": e.Metrics(math.inf, 0.1)}
 ARMS = build_arms(arms("batch,none"))
@@ -36,14 +37,14 @@ EXAMPLES: list[e.Event] = [
 
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_an_event_survives_json(event: e.Event) -> None:
-    text = json.dumps(e.to_dict(event), allow_nan=False)
-    assert e.to_dict(e.from_dict(json.loads(text))) == json.loads(text)
+    text = json.dumps(to_dict(event), allow_nan=False)
+    assert to_dict(from_dict(json.loads(text))) == json.loads(text)
 
 
 def test_what_is_not_finite_is_null_and_comes_back_as_nan() -> None:
-    written = e.to_dict(e.Stepped(1, 1, {"a": (math.nan,), "b": (math.inf,)}, 0.0))
+    written = to_dict(e.Stepped(1, 1, {"a": (math.nan,), "b": (math.inf,)}, 0.0))
     assert written["losses"] == {"a": [None], "b": [None]}
-    read = e.from_dict(written)
+    read = from_dict(written)
     assert isinstance(read, e.Stepped)
     assert math.isnan(read.losses["a"][0])
     assert math.isnan(read.losses["b"][0])
@@ -66,7 +67,7 @@ def test_what_is_not_finite_is_null_and_comes_back_as_nan() -> None:
 )  # fmt: skip
 def test_what_is_no_event_is_a_value_error(data: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        e.from_dict(data)
+        from_dict(data)
 
 
 JSON = st.recursive(
@@ -96,7 +97,7 @@ NAMES = [
 )
 def test_any_object_is_an_event_or_a_value_error(kind: str, data: dict[str, object]) -> None:
     try:
-        event = e.from_dict({"event": kind, **data})
+        event = from_dict({"event": kind, **data})
     except ValueError:
         return
     assert type(event).__name__ == kind
