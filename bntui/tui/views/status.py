@@ -157,6 +157,8 @@ def _scores(history: History, look: Look, width: int) -> list[Text]:
     leader, other = sorted(last, key=lambda arm: -last[arm].accuracy)[:2]
     points = 100 * (last[leader].accuracy - last[other].accuracy)
     lead, brief = f"{short[leader]} ahead by {points:.1f} points", f"{short[leader]} +{points:.1f}"
+    if not points:
+        lead = brief = "no leader"
     # Which glyph is whose is told here alone where the charts have no room for it.
     form = "{glyph} {name} "
     long = [each(form, labels).append(lead), each(form, short).append(lead), each(form, short).append(brief)]
