@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bntui.config.options import RunConfig
-    from bntui.run.control import Control
-    from bntui.run.history import History
+    from bntui.messages.control import Control
+    from bntui.messages.history import History
     from bntui.training.session import run
 
 __all__ = ["Control", "History", "RunConfig", "__version__", "run"]
 
 _HOMES = {
-    "Control": "bntui.run.control",
-    "History": "bntui.run.history",
+    "Control": "bntui.messages.control",
+    "History": "bntui.messages.history",
     "RunConfig": "bntui.config.options",
+    "run": "bntui.training.session",
 }
 
 
@@ -30,20 +29,3 @@ def __getattr__(name: str) -> Any:
 
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'bntui' has no attribute {name!r}")
-
-
-class _Package(types.ModuleType):
-    """Has `run` be the function that trains, though a package of that name is imported, which would take its place."""
-
-    @property
-    def run(self) -> Any:
-        import importlib
-
-        return importlib.import_module("bntui.training.session").run
-
-    @run.setter
-    def run(self, package: types.ModuleType) -> None:
-        """Leave the name to the function: `from bntui.run import …` finds the package by its path."""
-
-
-sys.modules[__name__].__class__ = _Package

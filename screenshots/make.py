@@ -31,7 +31,7 @@ DEEP = ["--hidden", "64x8", "--activation", "sigmoid"]
 EXPERIMENTS = {
     "experiment-shift": (["--intervene", "5000:shift=contrast:-0.7,11000:adapt_bn=on"], "1"),
     "experiment-eval": (["--intervene", "5000:bn_eval=single,11000:bn_eval=running"], "1"),
-    "experiment-small-batch": (["--norm", "batch", "--versus", "group:8", "--batch-size", "2", "--lr", "0.001",
+    "experiment-small-batch": (["--arms", "batch,group:8,layer,none", "--batch-size", "2", "--lr", "0.001",
                                 "--epochs", "3"], "1"),
     "experiment-mechanism": (["--probe", "all", "--probe-every", "50", "--hidden", "64x8", "--optimizer", "sgd",
                               "--lr", "0.1", "--epochs", "3"], "33y"),
@@ -58,7 +58,7 @@ def save_png(folder: Path, keys: str, size: tuple[int, int], path: Path) -> None
     stream = pyte.ByteStream(screen)
     environment = {**dict(TERM="xterm-256color", COLORTERM="truecolor", LC_ALL="C.UTF-8")}
     child = pexpect.spawn(
-        sys.executable, ["-m", "bntui", "replay", str(folder)], dimensions=size[::-1], env=environment, timeout=0.2
+        sys.executable, ["-m", "bntui", "open", str(folder)], dimensions=size[::-1], env=environment, timeout=0.2
     )
     end = time.monotonic() + 6
     child.send(keys)

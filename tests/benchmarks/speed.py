@@ -26,8 +26,8 @@ import baseline
 from bntui.config.options import RunConfig, build_config
 from bntui.data import resident
 from bntui.data.samples import to_input
-from bntui.run.control import Control
-from bntui.run.events import EpochEnded, Event
+from bntui.messages.control import Control
+from bntui.messages.events import EpochEnded, Event
 from bntui.training import devices, session
 
 

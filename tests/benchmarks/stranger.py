@@ -28,6 +28,8 @@ from terminal_session import TIMEOUT, TerminalSession
 
 BNTUI = [sys.executable, "-m", "bntui"]
 DATA = ["--data", "synthetic", "--train-samples", "2000", "--validation-samples", "200"]
+ARMS = (["--arms", "batch,none"], ["--arms", "batch,group:8,layer,none"])
+"""One of these a run, in turn."""
 SIZES = ((160, 48), (100, 30), (80, 24), (40, 12), (20, 5), (1, 1), (5, 2), (300, 100))
 STAGES = ("loading", "training", "finished", "replay")
 ARROWS = ("\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[H", "\x1b[F", "\x1b[5~", "\x1b[6~")
@@ -43,7 +45,7 @@ HALVES = ("\x1b[", "\x1b[<", "\x1b[<35;", "\x1bO", "\x1b[1;", "\x1b[?", "\x1b[<0
 VALUES = ("l0.02\r", "l1e9\r", "n16\r", "n64\r", "d0.25\r", "d0\r", "o0.5\r", "esingle\r", "erunning\r",
           "vrotation:30\r", "vnone\r", "vblur\r", "nabc\r")  # fmt: skip
 SAID = (
-    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy with BN \S+, without \S+"
+    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy .+ [01]\.\d{4}"
     r"|bntui: results in .+|bntui: the runs before are in .+|bntui: (stopped|interrupted) before training began.*"
     r"|bntui: left at once; .+"
 )
@@ -75,7 +77,7 @@ class Stranger:
         self.runs += 1
         run = self.folder / f"run-{self.runs}"
         with TerminalSession([*BNTUI, *self._command(stage, run)], size=self.size, emulate=False) as s:
-            self._wait(s, {"loading": b"generating"}.get(stage, b"completed" if stage == "finished" else b"With BN"))
+            self._wait(s, {"loading": b"generating", "training": b"running"}.get(stage, b"completed"))
             for done in range(1, events + 1):
                 if not self._event(s, stage) or s.process.poll() is not None:
                     # Somebody who presses anything at random may find the way out too; but only that way.
@@ -90,6 +92,10 @@ class Stranger:
         if stage == "training" and (run / "results.json").exists():
             self._replay(run)
         return events
+
+    @property
+    def _arms(self) -> list[str]:
+        return ARMS[self.runs % len(ARMS)]
 
     def _command(self, stage: str, run: Path) -> list[str]:
         if stage == "loading":
@@ -110,7 +116,7 @@ class Stranger:
                 ]
                 subprocess.run([*BNTUI, *options, "--run-dir", str(made)], check=True, timeout=10 * TIMEOUT)
             return ["open", str(made)]
-        return [*DATA, "--epochs", "2" if stage == "finished" else "100000", "--run-dir", str(run)]
+        return [*DATA, *self._arms, "--epochs", "2" if stage == "finished" else "100000", "--run-dir", str(run)]
 
     def _wait(self, s: TerminalSession, wanted: bytes) -> None:
         end = time.monotonic() + TIMEOUT
@@ -142,7 +148,7 @@ class Stranger:
             value = r.choice(VALUES)
             typed = f"{value[0]}\x15{value[1:]}"
         elif kind < 0.96:
-            typed = r.choice(("ry", "r1", "r2", "rn"))
+            typed = r.choice(("ry", "r1", "r2", "r4", "rn"))
         elif kind < 0.98:
             # Where nothing runs, q needs no answer.
             typed = "qc" if stage in ("loading", "training") else "?"
@@ -214,7 +220,16 @@ class Stranger:
             self.say("it was left before the first step, and its results are those of an export before that")
             return
         again = run / "again.json"
-        options = ["--headless", "--quiet", *DATA, "--epochs", "100000", "--replay-interventions", str(run)]
+        options = [
+            "--headless",
+            "--quiet",
+            *DATA,
+            *self._arms,
+            "--epochs",
+            "100000",
+            "--replay-interventions",
+            str(run),
+        ]
         done = subprocess.run(
             [*BNTUI, *options, "--export", str(again)], capture_output=True, text=True, timeout=10 * TIMEOUT
         )

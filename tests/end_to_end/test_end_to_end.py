@@ -25,7 +25,7 @@ SMALL = ["--data", "synthetic", "--train-samples", "2000", "--validation-samples
 ENDLESS_LOADING = ["--data", "synthetic", "--train-samples", "3000000"]
 CTRL_C, ESCAPE, LEFT, RIGHT = "\x03", "\x1b", "\x1b[D", "\x1b[C"
 GOODBYE = (
-    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy with BN \d\.\d{4}, without \d\.\d{4}"
+    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy With BN \d\.\d{4}, Without BN \d\.\d{4}"
     r"|bntui: results in .+"
     r"|bntui: (stopped|interrupted) before training began.*"
 )
@@ -152,7 +152,7 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("a", "AdaBN")
         s.press("a", "AdaBN on → off")
         s.press("w", "precise BN")
-        s.press("r", "only the second arm: Without BN")
+        s.press("r", "2  only Without BN")
         s.press("2", "restarted Without BN")
 
         s.press("?", "pause or resume training")
@@ -617,11 +617,11 @@ def test_the_flow_view_shows_what_vanishes_in_a_deep_sigmoid_net(tmp_path: Path)
         s.wait(r"running.*With BN\s+0\.\d{4}")
         s.press("3", r"Without BN\s+first / last gradient\s+\S+ vanishing")
         assert not re.search(r"With BN\s+first / last gradient\s+\S+ vanishing", s.text)
-        s.press("5", "gradients of plain vanish")
+        s.press("5", "Without BN: gradients vanish")
         assert quit_and_save(s) == 0
         assert_restored(s)
     ratios = read(tmp_path / "run" / "results.json")["summary"]["gradient_ratio"]
-    assert ratios["plain"] < ratios["bn"] / 100
+    assert ratios["none"] < ratios["batch"] / 100
 
 
 def test_a_run_that_ended_is_run_again_in_a_folder_of_its_own(tmp_path: Path) -> None:

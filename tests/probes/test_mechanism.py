@@ -15,14 +15,14 @@ from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
 from bntui.data.resident import ResidentSource
 from bntui.data.samples import Samples, to_input
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.models import mlp
 from bntui.models.arms import Arms, modules, state_sha256
 from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
 from bntui.probes.gap import gap
 from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, landscape, loss_and_gradients
-from bntui.run import control as c
-from bntui.run import events as e
 from bntui.training.fused.engine import FusedEngine
 from training_runs import hashes, numbers, only, readings, run
 

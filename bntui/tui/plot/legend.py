@@ -56,6 +56,7 @@ _FORMS_OF_MANY = (
     _BARE,
     _Form(True, "{glyph} "),
     _Form(False, "{glyph}", short_values=True, gap=1),
+    _Form(True, "{glyph} ", short_values=True, gap=1),
     _TIGHT,
 )
 """From the one that tells most to the one that takes least; which glyph is whose counts more than two more digits."""

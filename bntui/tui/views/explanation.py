@@ -27,9 +27,9 @@ from bntui.lab.batch_norm import (
     frozen_backward_steps,
     frozen_forward_steps,
 )
-from bntui.run.arms import first_normalized
-from bntui.run.events import Explained
-from bntui.run.history import ENDED, History
+from bntui.messages.arms import first_normalized
+from bntui.messages.events import Explained
+from bntui.messages.history import ENDED, History
 from bntui.tui.theme import Look
 from bntui.tui.views.flows import STEP_FIRST
 from bntui.tui.views.words import layer_word
@@ -110,7 +110,8 @@ def _why_nothing(history: History, replay: bool) -> str:
     explained = [arm for arm in arms if arm.norm == "batch"]
     if arms and not explained:
         return f"this view explains batch norm; here is {' and '.join(dict.fromkeys(arm.words for arm in arms))}"
-    if explained == [first_normalized(arms)] and not history.settings["bn"]:
+    switched, read = first_normalized(arms), history.explained
+    if not history.settings["bn"] and switched in explained and (read is None or read.arm == switched.name):
         return "batch norm is switched off: what comes in goes out as it is"
     if history.explained is None and (replay or history.status in ENDED):
         return "needs a run that goes on: explains the batch being trained on"

@@ -11,8 +11,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from bntui.run.events import LayerStatistics, NormalizationRead
-from bntui.run.history import History
+from bntui.messages.events import LayerStatistics, NormalizationRead
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.words import layer_word, norm_word
 
@@ -62,9 +62,12 @@ def layer_panel(history: History, number: int, look: Look, width: int, height: i
     if reading is None or not there:
         return Text(_awaited(history), style="dim")
     text = Text(no_wrap=True, overflow="crop")
-    for offset in range(max(1, min(len(there), (height + 1) // 9))):
-        _append_layer(text, history, reading, there[(number + offset) % len(there)], look, width)
-        text.append("\n")
+    for offset in range(len(there)):
+        block = Text()
+        _append_layer(block, history, reading, there[(number + offset) % len(there)], look, width)
+        if offset and text.plain.count("\n") + block.plain.count("\n") > height:
+            break
+        text.append_text(block).append("\n")
     return text
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.text import Text
 
 from bntui.config.interventions import SETTINGS, Intervention, initial
-from bntui.run.arms import first_normalized
-from bntui.run.history import History
+from bntui.messages.arms import first_normalized
+from bntui.messages.history import History
 from bntui.tui.plot.axes import short_number
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
@@ -157,6 +157,8 @@ def _scores(history: History, look: Look, width: int) -> list[Text]:
     leader, other = sorted(last, key=lambda arm: -last[arm].accuracy)[:2]
     points = 100 * (last[leader].accuracy - last[other].accuracy)
     lead, brief = f"{short[leader]} ahead by {points:.1f} points", f"{short[leader]} +{points:.1f}"
+    if not points:
+        lead = brief = "no leader"
     # Which glyph is whose is told here alone where the charts have no room for it.
     form = "{glyph} {name} "
     long = [each(form, labels).append(lead), each(form, short).append(lead), each(form, short).append(brief)]

@@ -11,9 +11,9 @@ from textual.containers import Container, Horizontal
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
-from bntui.run import events as e
-from bntui.run.control import Control
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.control import Control
+from bntui.messages.history import History
 from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
 from bntui.tui.views.charts import Charts, ChartsView
@@ -33,6 +33,8 @@ WATCHED_BY = {
 }  # fmt: skip
 """What is read for who looks at a view."""
 LATEST_LINES = 8
+TWO_LAYERS = 17
+"""Lines of the panel."""
 LOG_LINES = 2_000
 
 
@@ -167,8 +169,11 @@ class Views(ContentSwitcher):
         if width <= 0:
             return
         told = summary(self._history, look, width)
-        # The layers leave room for who is ahead, but for the one that was chosen.
-        text = layer_panel(self._history, self.view.layer, look, width, height - told.plain.count("\n") - 4)
+        # The layers leave room for who is ahead and what happened, if there is enough for two of them.
+        for_layers = height - told.plain.count("\n") - LATEST_LINES
+        text = layer_panel(
+            self._history, self.view.layer, look, width, for_layers if for_layers >= TWO_LAYERS else height
+        )
 
         def room() -> int:
             return height - text.plain.count("\n") - 2
@@ -206,6 +211,9 @@ class Views(ContentSwitcher):
                 words = [f"layer {i}" for i in range(2, shifted(history) + 2)]
             case _:
                 there = places(history)
+                if self.shown == "explain":
+                    explained = {arm.name for arm in history.arms if arm.norm == "batch"}
+                    there = [place for place in there if place.arm in explained]
                 several = len({place.arm for place in there}) > 1
                 words = [place_word(history, p) if several else f"layer {p.index + 1}" for p in there]
         if not words:

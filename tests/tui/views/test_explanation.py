@@ -14,23 +14,23 @@ import pytest
 import torch
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bntui.config.options import RunConfig
-from bntui.data.order import DataOrder, batches
 from bntui.data.resident import load
 from bntui.lab.transform import BatchNorm, backward, forward, track
-from bntui.models.mlp import build_pair
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.history import History
+from bntui.models.mlp import build
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.history import History
 from bntui.training import session
-from bntui.training.fused.engine import Trainer
+from bntui.training.engine import build_engine
 from bntui.tui.theme import THEMES, Look
 from bntui.tui.views.explanation import Explanation, explain_page
 from scripted_app import started
+from training_runs import small
 
 EPS = 1e-5
 CPU = torch.device("cpu")
@@ -442,29 +442,33 @@ def explained_steps(config: RunConfig, freeze: bool) -> list[e.Explained]:
 @pytest.mark.parametrize("freeze", [False, True])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"bn_momentum": "cumulative"}, {"norm": "none", "versus": "batch"}, {"optimizer": "sgd:0.9", "batch_size": 5}],
+    [
+        {},
+        {"bn_momentum": "cumulative", "engine": "autograd"},
+        {"arms": "none,group:8,batch"},
+        {"optimizer": "sgd:0.9", "batch_size": 5},
+    ],
 )
 def test_what_a_run_tells_is_what_goes_through_that_layer(options: dict[str, Any], freeze: bool) -> None:
-    base = {"data": "synthetic", "train_samples": 650, "validation_samples": 100, "epochs": 1, "device": "cpu"}
-    config = RunConfig(**{**base, "threads": 1, **options})
+    config = small(epochs=1, threads=1, **options)
     told = explained_steps(config, freeze)
-    assert [(read.step, read.layer, read.channel) for read in told] == [(4, "bn2", 7), (5, "bn2", 7)]
+    assert [(read.step, read.arm, read.layer, read.channel) for read in told] == [
+        (4, "batch", "norm2", 7), (5, "batch", "norm2", 7),
+    ]  # fmt: skip
 
     # The same steps again, each before it is taken by autograd through a model of the same weights.
-    dataset = load(config, CPU, lambda *_: None, print)
-    pair = build_pair(config, CPU)
-    trainer = Trainer(pair, config)
-    order = DataOrder(pair.generator).next_epoch(len(dataset.train))
-    arm = pair.normalized
-    layer = [module for module in pair.arms[arm] if isinstance(module, SwitchableBatchNorm1d)][1]
-    for step, (x, y) in zip(range(1, 6), batches(dataset.train, order, config.batch_size), strict=False):
+    source, arms = load(config, CPU, lambda *_: None, print), build(config, CPU)
+    engine = build_engine(config, arms)
+    source.begin(arms.generator)
+    layer = arms.batch_norms[1]
+    for step, (x, y) in zip(range(1, 6), source.epoch(config.batch_size), strict=False):
         if freeze and step == 3:
-            for module in pair.batch_norms:
+            for module in arms.batch_norms:
                 module.frozen = True
         if step >= 4:
-            compare(told[step - 4], config, pair.arms[arm], arm, x, y, freeze)
-        with torch.inference_mode():
-            trainer.step(x, y)
+            compare(told[step - 4], config, arms.by_name["batch"], x, y, freeze)
+        engine.forward_backward(x, y)
+        engine.update()
         if step >= 4:
             read = told[step - 4]
             assert read.by_batch is not freeze
@@ -479,13 +483,12 @@ def as_layer(read: e.Explained) -> BatchNorm:
     return BatchNorm(*numbers, read.eps, read.momentum)
 
 
-def compare(
-    read: e.Explained, config: RunConfig, model: torch.nn.Sequential, arm: str, x: Tensor, y: Tensor, freeze: bool
-) -> None:
+def compare(read: e.Explained, config: RunConfig, model: nn.Module, x: Tensor, y: Tensor, freeze: bool) -> None:
     """Compare a reading with autograd through the whole model, and its transform with PyTorch's on the same numbers."""
-    fresh = build_pair(config, CPU).arms[arm]
+    fresh = build(config, CPU).by_name["batch"]
     fresh.load_state_dict(model.state_dict())
-    layer = [module for module in fresh if isinstance(module, SwitchableBatchNorm1d)][1]
+    layer = next(module for name, module in fresh.named_modules() if name == "norm2")
+    assert isinstance(layer, SwitchableBatchNorm1d)
     seen: dict[str, Tensor] = {}
 
     def keep(_: object, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -493,7 +496,7 @@ def compare(
         inputs[0].retain_grad()
         output.retain_grad()
 
-    for module in fresh:
+    for module in fresh.modules():
         if isinstance(module, SwitchableBatchNorm1d):
             module.frozen = freeze
     assert (read.running_mean, read.running_var) == (float(layer.running_mean[7]), float(layer.running_var[7]))
