@@ -23,7 +23,7 @@ from bntui.probes import mechanism
 from bntui.training import evaluation, observer, session
 from bntui.training.evaluation import evaluate
 from bntui.training.fused.engine import FusedEngine
-from training_runs import hashes, losses, numbers, only, run, small
+from training_runs import hashes, losses, numbers, only, readings, run, small
 
 
 def test_the_events_of_a_run() -> None:
@@ -90,6 +90,29 @@ def test_lab_is_the_tutorials_loop_bit_for_bit(fashion_mnist: Path, seed: int, e
     for arm, metrics in found.items():
         assert metrics.loss == pytest.approx(expected["epochs"][-1]["validation"][arm]["loss"], abs=1e-5)
         assert metrics.accuracy == pytest.approx(expected["epochs"][-1]["validation"][arm]["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"arms": "batch,batch-renorm,layer,group:8,instance,none", "dropout": 0.2, "bn_noise": 0.3, "batch_size": 16},
+        {"arms": "none,batch", "optimizer": "sgd:0.9", "activation": "tanh", "bn_momentum": "cumulative"},
+    ],
+)
+def test_both_engines_tell_the_same_of_a_run(options: dict[str, Any]) -> None:
+    schedule: list[tuple[int, c.Command]] = [
+        (5, c.Change("dropout", 0.3)), (7, c.Change("bn", False)), (11, c.Change("restart_arm", "batch")),
+        (19, c.Change("bn", True)), (23, c.Change("freeze", True)), (31, c.Change("precise_bn")),
+        (33, c.Change("freeze", False)), (40, c.Scale("learning_rate", 0.5)),
+    ]  # fmt: skip
+    fused, autograd = (
+        run(small(engine=engine, probe="all", probe_every=9, **options), schedule) for engine in ("fused", "autograd")
+    )
+    assert numbers(fused) == numbers(autograd)
+    for kind in (e.FlowRead, e.Probed, e.Explained, e.Intervened, e.Alert):
+        told = [readings(events, kind) if hasattr(kind, "live") else only(events, kind) for events in (fused, autograd)]
+        assert repr(told[0]) == repr(told[1])
 
 
 def test_lab_on_generated_digits_is_the_tutorials_loop_bit_for_bit() -> None:
