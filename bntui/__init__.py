@@ -8,15 +8,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bntui.config.options import RunConfig
-    from bntui.run.control import Control
-    from bntui.run.history import History
+    from bntui.messages.control import Control
+    from bntui.messages.history import History
     from bntui.training.session import run
 
 __all__ = ["Control", "History", "RunConfig", "__version__", "run"]
 
 _HOMES = {
-    "Control": "bntui.run.control",
-    "History": "bntui.run.history",
+    "Control": "bntui.messages.control",
+    "History": "bntui.messages.history",
     "RunConfig": "bntui.config.options",
     "run": "bntui.training.session",
 }

@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from bntui.run.signals import leave_when_stopped
+from bntui.messages.signals import leave_when_stopped
 
 
 def run() -> NoReturn:

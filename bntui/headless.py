@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 from bntui import __version__
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
-from bntui.run.control import Control, Stop
-from bntui.run.events import Alert, EpochEnded, Event, Finished, Loading, Metrics, Notice, Started, Stepped
-from bntui.run.history import History
-from bntui.run.signals import handling, interruptible
+from bntui.messages.control import Control, Stop
+from bntui.messages.events import Alert, EpochEnded, Event, Finished, Loading, Metrics, Notice, Started, Stepped
+from bntui.messages.history import History
+from bntui.messages.signals import handling, interruptible
 from bntui.stdout import give_up
 from bntui.storage.recorder import Recorder
 from bntui.storage.resume import notice_of_interrupted

@@ -7,9 +7,9 @@ import sys
 import tempfile
 
 from bntui.config.options import RunConfig
-from bntui.run import events as e
-from bntui.run.arms import build_arms
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.arms import build_arms
+from bntui.messages.history import History
 from bntui.storage.recorder import Recorder
 
 STEPS_PER_EPOCH, STEPS_PER_EVENT = 1_875, 200

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from bntui.config import parsers
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.arms import Arm, build_arms
-from bntui.run.control import Control
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.arms import Arm, build_arms
+from bntui.messages.control import Control
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, Key
 from bntui.tui.theme import Look

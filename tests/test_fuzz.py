@@ -22,9 +22,9 @@ from bntui.cli import main
 from bntui.config.options import RunConfig, read_config_file
 from bntui.data import idx
 from bntui.errors import DataError, UsageError
-from bntui.run import events as e
-from bntui.run.control import Control
-from bntui.run.history import MAX_EPOCHS, History
+from bntui.messages import events as e
+from bntui.messages.control import Control
+from bntui.messages.history import MAX_EPOCHS, History
 from bntui.storage.event_json import from_dict
 from bntui.storage.recorder import Recorder
 from bntui.storage.resume import resumed_config

@@ -317,7 +317,7 @@ def test_a_second_interrupt_ends_at_once_and_shows_the_cursor_again() -> None:
     code = (
         "import time\n"
         "from bntui.config.options import RunConfig\n"
-        "from bntui.run.signals import handling\n"
+        "from bntui.messages.signals import handling\n"
         "with handling(RunConfig(), lambda _: None) as caught:\n"
         "    print('training', flush=True)\n"
         "    while not caught: time.sleep(0.01)\n"

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from bntui.config.options import RunConfig
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.training import session
 from bntui.training.checkpoint import Store
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from bntui.data import idx
 from bntui.errors import DataError
-from bntui.run.signals import interruptible
+from bntui.messages.signals import interruptible
 
 Report = Callable[[str, int, int, str], None]
 """Called with what is done, how much of it, of how much (0: unknown) and in what unit; may raise Interrupted."""

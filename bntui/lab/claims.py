@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from bntui.config.presets import PRESETS, SMALL_BATCH, UDACITY, udacity_name
 from bntui.errors import UsageError
-from bntui.run.alerts import gradient_ratio
-from bntui.run.history import History
+from bntui.messages.alerts import gradient_ratio
+from bntui.messages.history import History
 
 TRAINS = 0.5
 """Accuracy that separates an arm that trains from one that fails; chance is 0.1."""

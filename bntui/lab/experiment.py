@@ -20,7 +20,7 @@ from bntui.config.presets import PRESETS, VARIANTS
 from bntui.errors import UsageError
 from bntui.headless import run_headless
 from bntui.lab.claims import Claim, Runs, claims_of
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.stdout import put
 from bntui.storage.recorder import Recorder
 from bntui.text import one_line

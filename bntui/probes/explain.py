@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from bntui.messages.events import Explained
 from bntui.models.norms import SwitchableBatchNorm1d, SwitchableBatchRenorm1d
 from bntui.probes.taps import Taps
-from bntui.run.events import Explained
 
 
 def explain(taps: Taps, layer: int, channel: int, step: int, live: bool) -> Explained | None:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bntui.messages.events import FlowRead, LayerFlow
 from bntui.probes.taps import Tap, Taps
-from bntui.run.events import FlowRead, LayerFlow
 
 SHARES = (0.15, 0.5, 0.85)
 """Of the percentiles in figure 1 of Ioffe & Szegedy 2015."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from bntui.data.source import Source, first
+from bntui.messages.events import Gap, Metrics
 from bntui.models.arms import modules
 from bntui.models.estimates import normalizing
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run.events import Gap, Metrics
 
 GAP_SAMPLES = 2_000
 """Over so many training samples the statistics are re-estimated."""

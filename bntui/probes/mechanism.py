@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from bntui.data.source import Source
+from bntui.messages.events import Landscape, LayerShift, Probed, Probes
 from bntui.models.arms import modules
 from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable
 from bntui.probes.gap import gap
-from bntui.run.events import Landscape, LayerShift, Probed, Probes
 
 Weights = dict[str, Tensor]
 """Every parameter of an arm by its name."""

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from bntui.messages.events import LayerStatistics
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
 from bntui.probes.taps import Taps
-from bntui.run.events import LayerStatistics
 
 Inputs = dict[str, dict[str, Tensor]]
 """By arm and layer: what went into a normalization in a step, float32 [batch, features, …]."""

@@ -11,7 +11,7 @@ import typing
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from bntui.run.events import Event
+from bntui.messages.events import Event
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in typing.get_args(Event)}
 

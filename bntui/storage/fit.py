@@ -14,8 +14,8 @@ from typing import Any
 from bntui.config.interventions import INTERVENTIONS, parse_recorded
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
-from bntui.run import events as e
-from bntui.run.arms import MOST
+from bntui.messages import events as e
+from bntui.messages.arms import MOST
 
 LARGEST_COUNT = 10**15
 LARGEST_NUMBER = 1e150

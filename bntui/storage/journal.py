@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bntui.run.events import (
+from bntui.messages.events import (
     Event,
     Explained,
     Finished,

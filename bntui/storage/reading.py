@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bntui.errors import UsageError
-from bntui.run.events import Alert, EpochEnded, Event, Restarted, Started
+from bntui.messages.events import Alert, EpochEnded, Event, Restarted, Started
 from bntui.storage.files import why
 from bntui.storage.fit import Fit
 from bntui.storage.journal import read_lines

@@ -9,9 +9,9 @@ from typing import Any
 
 from bntui.config.options import RunConfig
 from bntui.errors import BntuiError, ExportError
-from bntui.run.events import Continued, Event, Intervened, Restarted, Started
-from bntui.run.history import History
-from bntui.run.series import MAX_POINTS, Series
+from bntui.messages.events import Continued, Event, Intervened, Restarted, Started
+from bntui.messages.history import History
+from bntui.messages.series import MAX_POINTS, Series
 from bntui.storage.files import check_writable, why
 from bntui.storage.folder import RunFolder
 from bntui.storage.journal import Journal, line_of, read_line

@@ -11,8 +11,8 @@ from typing import Any
 
 from bntui import __version__
 from bntui.config.interventions import INTERVENTIONS
-from bntui.run.alerts import gradient_ratio
-from bntui.run.history import History
+from bntui.messages.alerts import gradient_ratio
+from bntui.messages.history import History
 from bntui.storage.event_json import finite
 
 SCHEMA = "bntui.results/2"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bntui.errors import UsageError
-from bntui.run import events as e
-from bntui.run.arms import Arm
+from bntui.messages import events as e
+from bntui.messages.arms import Arm
 from bntui.storage.event_json import from_dict
 from bntui.storage.fit import Fit
 from bntui.storage.regular import read_regular

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bntui.errors import ExportError
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.storage.exporters import exporter_for
 from bntui.storage.files import why, write_whole
 from bntui.storage.folder import RESULTS, RunFolder

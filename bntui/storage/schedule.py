@@ -7,7 +7,7 @@ from typing import Any
 from bntui.config.interventions import parse_recorded, parse_schedule
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
-from bntui.run.control import Change, Command, Stop
+from bntui.messages.control import Change, Command, Stop
 from bntui.storage.results_file import read_results
 
 _WITHOUT_EFFECT = ("pause", "resume", "step", "export", "restart")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bntui.config.parsers import norm
-from bntui.run.arms import build_arms
+from bntui.messages.arms import build_arms
 
 
 def upgrade(old: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from bntui.errors import BntuiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bntui.run.events import Finished
+    from bntui.messages.events import Finished
 
 
 def import_run() -> Callable[..., Finished]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from bntui.config.interventions import INTERVENTIONS, SETTINGS, Scalar
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 
 if TYPE_CHECKING:
     from bntui.training.session import Session

@@ -11,8 +11,8 @@ from torch import nn
 from bntui.config import parsers
 from bntui.config.interventions import Scalar
 from bntui.data.source import Batches, Source, Split, first
+from bntui.messages.events import Metrics
 from bntui.models.estimates import normalizing
-from bntui.run.events import Metrics
 
 _ROWS_AT_ONCE = 2_000
 

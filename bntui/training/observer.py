@@ -13,14 +13,14 @@ from torch import Tensor
 from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
 from bntui.data.source import Source
+from bntui.messages.control import Control
+from bntui.messages.events import Emit, FlowRead, NormalizationRead, Notice
 from bntui.models.arms import Arms
 from bntui.probes.explain import explain
 from bntui.probes.flow import read_flow
 from bntui.probes.mechanism import Mechanism
 from bntui.probes.statistics import Inputs, inputs_of, read_normalizations
 from bntui.probes.taps import Taps
-from bntui.run.control import Control
-from bntui.run.events import Emit, FlowRead, NormalizationRead, Notice
 from bntui.training.engine import Engine
 from bntui.training.progress import Progress
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bntui.config.options import RunConfig
 from bntui.data.source import Source
-from bntui.run.events import Planned
+from bntui.messages.events import Planned
 from bntui.training.stopwatch import Stopwatch
 
 _MOST = 10**15

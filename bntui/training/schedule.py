@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bntui.config.interventions import SETTINGS, parse_recorded
-from bntui.run.control import Change, Command, Control, Restart, Stop
+from bntui.messages.control import Change, Command, Control, Restart, Stop
 
 _MOST = 10**15
 _OTHERS: dict[str, Command] = {"stop": Stop(), "restart": Restart()}

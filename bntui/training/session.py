@@ -17,11 +17,11 @@ from bntui.config.options import RunConfig
 from bntui.data import resident
 from bntui.data.source import Source
 from bntui.errors import Interrupted, UsageError
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.alerts import Alerts
+from bntui.messages.arms import build_arms
 from bntui.models import mlp
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.alerts import Alerts
-from bntui.run.arms import build_arms
 from bntui.training import devices
 from bntui.training.autosave import Autosave, Part
 from bntui.training.checkpoint import Store

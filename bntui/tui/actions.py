@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bntui.config.interventions import INTERVENTIONS, initial
 from bntui.errors import BntuiError, ExportError
-from bntui.run import control as c
-from bntui.run.history import ENDED, History
+from bntui.messages import control as c
+from bntui.messages.history import ENDED, History
 from bntui.storage.files import check_writable
 from bntui.storage.saving import save_to_file
 from bntui.text import plain_text

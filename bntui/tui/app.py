@@ -15,8 +15,8 @@ from textual import events
 from textual.app import ComposeResult
 from textual.geometry import Size
 
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.text import plain_text, shortened
 from bntui.tui.keys import KEYS, Key
 from bntui.tui.looking import LookingApp

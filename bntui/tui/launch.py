@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bntui.config.options import RunConfig
 from bntui.errors import BntuiError
-from bntui.run.signals import handling, let_go_of_the_terminal
+from bntui.messages.signals import handling, let_go_of_the_terminal
 from bntui.storage.folder import RunFolder
 from bntui.text import one_line
 from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme

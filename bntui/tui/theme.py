@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from textual.scrollbar import ScrollBarRender
 from textual.theme import Theme
 
-from bntui.run.arms import Arm
+from bntui.messages.arms import Arm
 from bntui.text import to_ascii
 
 COLOURS = {

@@ -36,10 +36,10 @@ from bntui.config.options import RunConfig, read_config_file
 from bntui.data import idx, resident
 from bntui.errors import BntuiError
 from bntui.lab.explain import explain, read_batch
-from bntui.run import events as e
-from bntui.run.control import Control
-from bntui.run.history import History
-from bntui.run.series import Series
+from bntui.messages import events as e
+from bntui.messages.control import Control
+from bntui.messages.history import History
+from bntui.messages.series import Series
 from bntui.storage.event_json import from_dict, to_dict
 from bntui.storage.journal import read_events
 from bntui.storage.recorder import Recorder

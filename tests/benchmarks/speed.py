@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import baseline
 from bntui.config.options import RunConfig, build_config
 from bntui.data import resident
-from bntui.run.control import Control
-from bntui.run.events import EpochEnded, Event
+from bntui.messages.control import Control
+from bntui.messages.events import EpochEnded, Event
 from bntui.training import devices, session
 
 

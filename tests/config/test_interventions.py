@@ -31,13 +31,13 @@ from bntui.data.resident import load
 from bntui.data.samples import to_input
 from bntui.data.source import first
 from bntui.errors import UsageError
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.models import mlp
 from bntui.models.arms import state_sha256
 from bntui.models.estimates import estimate
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.history import History
 from bntui.storage import results
 from bntui.storage.schedule import read_interventions, scheduled
 from bntui.training import session

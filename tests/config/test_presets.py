@@ -7,10 +7,10 @@ import pytest
 from bntui.config.kinds import Init
 from bntui.config.options import RunConfig, build_config
 from bntui.config.presets import PRESETS, UDACITY, VARIANTS
-from bntui.run import events as e
-from bntui.run.alerts import gradient_ratio
-from bntui.run.control import Control
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.alerts import gradient_ratio
+from bntui.messages.control import Control
+from bntui.messages.history import History
 from bntui.training import session
 
 

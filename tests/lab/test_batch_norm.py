@@ -6,8 +6,8 @@ import pytest
 from bntui.lab.batch_norm import SENTENCES, Step, backward_steps, eval_steps, forward_steps
 from bntui.lab.explain import explain
 from bntui.lab.transform import BatchNorm, backward, forward, track
-from bntui.run.events import Explained, Started
-from bntui.run.history import History
+from bntui.messages.events import Explained, Started
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.explanation import explain_page
 

@@ -15,8 +15,8 @@ from bntui.config.options import RunConfig
 from bntui.config.presets import PRESETS, SMALL_BATCH, VARIANTS
 from bntui.lab.claims import CLAIMS, Claim
 from bntui.lab.experiment import show
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.storage.recorder import Recorder
 
 SMALL = ["--data", "synthetic", "--train-samples", "2000", "--validation-samples", "200", "--epochs", "2"]

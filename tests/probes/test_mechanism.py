@@ -13,11 +13,11 @@ from torch.nn import functional
 from bntui.config.options import RunConfig
 from bntui.config.parsers import PROBES
 from bntui.data.resident import Samples, to_input
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.models.mlp import Pair, SeededDropout, build_pair
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
 from bntui.probes.mechanism import Mechanism, Weights, copy_weights, covariate_shift, gap, landscape, loss_and_gradients
-from bntui.run import control as c
-from bntui.run import events as e
 from bntui.training import session
 from bntui.training.fused.engine import Trainer, state_sha256
 

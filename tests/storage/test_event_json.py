@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.config.parsers import arms
-from bntui.run import events as e
-from bntui.run.arms import build_arms
+from bntui.messages import events as e
+from bntui.messages.arms import build_arms
 from bntui.storage.event_json import from_dict, to_dict
 
 METRICS = {"batch": e.Metrics(0.5, 0.9), "none": e.Metrics(math.inf, 0.1)}

@@ -19,10 +19,10 @@ from bntui.cli import main
 from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
 from bntui.headless import _Store
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.events import Event
-from bntui.run.history import History
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.events import Event
+from bntui.messages.history import History
 from bntui.storage import files, lines
 from bntui.storage.journal import read_events
 from bntui.storage.recorder import Recorder

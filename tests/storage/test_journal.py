@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bntui.run import events as e
-from bntui.run.arms import Arm
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.arms import Arm
+from bntui.messages.history import History
 from bntui.storage.event_json import from_dict
 from bntui.storage.journal import DENSE, Journal, LineReader, line_of, read_lines
 

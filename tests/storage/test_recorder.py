@@ -8,9 +8,9 @@ import pytest
 
 from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
-from bntui.run import control as c
-from bntui.run.events import Event, Loading, Notice, Started
-from bntui.run.history import History
+from bntui.messages import control as c
+from bntui.messages.events import Event, Loading, Notice, Started
+from bntui.messages.history import History
 from bntui.storage.files import write_whole
 from bntui.storage.recorder import Recorder
 from bntui.training import session

@@ -10,9 +10,9 @@ import pytest
 
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
-from bntui.run import events as e
-from bntui.run.arms import build_arms
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.arms import build_arms
+from bntui.messages.history import History
 from bntui.storage import results
 from bntui.storage.results_file import events_of, read_results
 from bntui.storage.schedule import read_interventions

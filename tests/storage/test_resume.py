@@ -20,7 +20,7 @@ import pytest
 from bntui.cli import main
 from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.storage.folder import CHECKPOINTS, RunFolder
 from bntui.storage.journal import read_lines
 from bntui.storage.recorder import Recorder
@@ -64,7 +64,7 @@ def small(folder: Path, **options: Any) -> RunConfig:
 
 def record(config: RunConfig, stop_at: int | None = None) -> None:
     """A run in this process, with a folder; stopped after a step."""
-    from bntui.run.control import Control, Stop
+    from bntui.messages.control import Control, Stop
 
     recorder = Recorder(config, History())
     session.run(config, recorder.take, Control([] if stop_at is None else [(stop_at, Stop())]), recorder)
@@ -173,7 +173,7 @@ def test_of_two_that_begin_in_one_folder_the_second_leaves_the_run_of_the_first_
     late = Recorder(config, History())
     record(config)
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
-    from bntui.run.control import Control
+    from bntui.messages.control import Control
 
     with pytest.raises(UsageError, match="already holds a run"):
         session.run(config, late.take, Control(), late)
@@ -197,8 +197,8 @@ def test_what_can_go_on_is_known_by_its_folder(tmp_path: Path, own_home: Path) -
 
 
 def test_a_completed_run_that_goes_on_to_more_epochs_and_is_killed_can_go_on(tmp_path: Path) -> None:
-    from bntui.run.control import Control
-    from bntui.run.events import Event, Stepped
+    from bntui.messages.control import Control
+    from bntui.messages.events import Event, Stepped
 
     record(small(tmp_path / "run"))
     config = resumed_config({"resume": str(tmp_path / "run"), "epochs": 4})
@@ -529,7 +529,7 @@ def test_a_damaged_newest_checkpoint_never_takes_the_place_of_the_whole_one(stop
     newest.write_bytes(b"damaged")
     config = resumed_config({"resume": str(stopped)})
     recorder = Recorder(config, History())
-    from bntui.run.control import Control, Stop
+    from bntui.messages.control import Control, Stop
 
     # The first stop is the one that the run has behind it; so there is one new checkpoint and no more.
     session.run(config, recorder.take, Control([(7, Stop()), (9, Stop())]), recorder)

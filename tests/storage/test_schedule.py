@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.errors import UsageError
-from bntui.run.control import Change, Stop
+from bntui.messages.control import Change, Stop
 from bntui.storage.schedule import read_interventions
 
 

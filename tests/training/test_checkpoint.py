@@ -22,8 +22,8 @@ from bntui.config.interventions import command as command_of
 from bntui.config.options import RunConfig
 from bntui.data import resident
 from bntui.errors import DeviceError, UsageError
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.training import checkpoint, evaluation, session
 from bntui.training.checkpoint import DamagedError, pack, unpack
 from bntui.training.evaluation import evaluate

@@ -14,11 +14,11 @@ from bntui.data.corruptions import shifted
 from bntui.data.digits import generate
 from bntui.data.resident import ResidentSource
 from bntui.data.samples import Samples, to_input
+from bntui.messages.events import Metrics
 from bntui.models import estimates, mlp
 from bntui.models.arms import Arms, modules
 from bntui.models.estimates import First, estimate, normalizing, set_running_statistics
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run.events import Metrics
 from bntui.training import evaluation
 from bntui.training.engine import build_engine
 from bntui.training.evaluation import Evaluator, Metered

@@ -15,11 +15,11 @@ from bntui.config.options import RunConfig, build_config
 from bntui.data.resident import load
 from bntui.data.samples import to_input
 from bntui.errors import DeviceError, Interrupted
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.alerts import gradient_ratio
 from bntui.models import mlp
 from bntui.probes import mechanism
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.alerts import gradient_ratio
 from bntui.training import evaluation, observer, session
 from bntui.training.evaluation import evaluate
 from bntui.training.fused.engine import FusedEngine

@@ -9,8 +9,8 @@ import pytest
 
 from bntui.config import parsers
 from bntui.config.interventions import INTERVENTIONS, SETTINGS, Intervention
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings, keys_of
 from bntui.tui.theme import Look

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.theme import Look
 from scripted_app import ZOO, Script, explained, play, run_events, screen_text, settle

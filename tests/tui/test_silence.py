@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from textual.events import Key
 
-from bntui.run import control as c
-from bntui.run import events as e
+from bntui.messages import control as c
+from bntui.messages import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings
 from bntui.tui.sources.playback import Playback

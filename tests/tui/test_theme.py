@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.color import Color, ColorSystem
 
-from bntui.run.arms import MOST
+from bntui.messages.arms import MOST
 from bntui.tui.theme import ASCII_GLYPHS, COLOURS, GLYPHS, THEMES, Look
 
 # Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency",

@@ -14,9 +14,9 @@ from typing import Any
 
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
-from bntui.run.control import Control, Stop
-from bntui.run.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
-from bntui.run.history import History
+from bntui.messages.control import Control, Stop
+from bntui.messages.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
+from bntui.messages.history import History
 from bntui.storage.recorder import Recorder
 from bntui.storage.resume import notice_of_interrupted
 from bntui.storage.schedule import scheduled

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from bntui.errors import UsageError
-from bntui.run.control import Control
-from bntui.run.events import Event, Started
+from bntui.messages.control import Control
+from bntui.messages.events import Event, Started
 from bntui.storage.fit import Fit
 from bntui.storage.folder import JOURNAL, RESULTS
 from bntui.storage.journal import LINE_LIMIT, LineReader

@@ -11,7 +11,7 @@ from textual import events
 from textual.containers import Container
 from textual.message import Message
 
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.tui.plot.chart import MIN_HEIGHT, Chart, Drawing, draw
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import AXES, SMOOTHINGS, View

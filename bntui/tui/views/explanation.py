@@ -22,9 +22,9 @@ from bntui.lab.batch_norm import (
     frozen_backward_steps,
     frozen_forward_steps,
 )
-from bntui.run.arms import first_normalized
-from bntui.run.events import Explained
-from bntui.run.history import ENDED, History
+from bntui.messages.arms import first_normalized
+from bntui.messages.events import Explained
+from bntui.messages.history import ENDED, History
 from bntui.tui.theme import Look
 from bntui.tui.views.flows import STEP_FIRST
 from bntui.tui.views.formulas import BLOCK, CELL, GAP, FormulaBlock, beside, gradient_cells, minus, ten_cells, written

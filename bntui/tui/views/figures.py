@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bntui.config.interventions import INTERVENTIONS
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look

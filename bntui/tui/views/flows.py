@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from rich.text import Text
 
-from bntui.run.alerts import gradient_ratio, verdict
-from bntui.run.events import FlowRead, Probed
-from bntui.run.history import ENDED, History
+from bntui.messages.alerts import gradient_ratio, verdict
+from bntui.messages.events import FlowRead, Probed
+from bntui.messages.history import ENDED, History
 from bntui.tui.plot.axes import number
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.theme import Look

@@ -11,8 +11,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from bntui.run.events import LayerStatistics, NormalizationRead
-from bntui.run.history import History
+from bntui.messages.events import LayerStatistics, NormalizationRead
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.words import layer_word, norm_word
 

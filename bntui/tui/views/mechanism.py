@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from rich.text import Text
 
-from bntui.run.events import Gap, Probed, Probes
-from bntui.run.history import History
+from bntui.messages.events import Gap, Probed, Probes
+from bntui.messages.history import History
 from bntui.tui.plot.axes import number
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.theme import Look

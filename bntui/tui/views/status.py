@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.text import Text
 
 from bntui.config.interventions import SETTINGS, Intervention, initial
-from bntui.run.arms import first_normalized
-from bntui.run.history import History
+from bntui.messages.arms import first_normalized
+from bntui.messages.history import History
 from bntui.tui.plot.axes import short_number
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look

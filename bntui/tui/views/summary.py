@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from bntui.config.interventions import INTERVENTIONS
-from bntui.run.history import History
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.words import initials, told
 

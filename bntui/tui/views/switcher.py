@@ -11,9 +11,9 @@ from textual.containers import Container, Horizontal
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
-from bntui.run import events as e
-from bntui.run.control import Control
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.control import Control
+from bntui.messages.history import History
 from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
 from bntui.tui.views.charts import Charts, ChartsView

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bntui.config.interventions import INTERVENTIONS
-from bntui.run.arms import Arm, first_normalized
-from bntui.run.events import Intervened
-from bntui.run.history import History
+from bntui.messages.arms import Arm, first_normalized
+from bntui.messages.events import Intervened
+from bntui.messages.history import History
 
 _INITIALS = {
     "batch": "BN", "layer": "LN", "group": "GN", "instance": "IN", "batch-renorm": "BRN", "none": "none",

@@ -12,8 +12,8 @@ import pytest
 
 from bntui.config.options import RunConfig
 from bntui.errors import UsageError
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.storage.recorder import Recorder
 from bntui.tui.sources.playback import MISFIT, NO_BEGINNING, Playback
 from scripted_app import ZOO, run_events

@@ -20,11 +20,11 @@ from torch.nn import functional
 from bntui.config.options import RunConfig
 from bntui.data.resident import load
 from bntui.lab.transform import BatchNorm, backward, forward, track
+from bntui.messages import control as c
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.models.mlp import build
 from bntui.models.norms import SwitchableBatchNorm1d
-from bntui.run import control as c
-from bntui.run import events as e
-from bntui.run.history import History
 from bntui.training import session
 from bntui.training.engine import build_engine
 from bntui.tui.theme import THEMES, Look

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bntui.config.interventions import INTERVENTIONS, Intervention
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import TITLES, StepAxis, View, figure

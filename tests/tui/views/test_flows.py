@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import View
 from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bntui.config.interventions import INTERVENTIONS, Intervention
-from bntui.run import events as e
-from bntui.run.history import History
+from bntui.messages import events as e
+from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.summary import latest
 from bntui.tui.views.words import initials, short_labels, told

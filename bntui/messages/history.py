@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bntui.config.interventions import Scalar, initial
-from bntui.run.arms import Arm
-from bntui.run.events import (
+from bntui.messages.arms import Arm
+from bntui.messages.events import (
     Alert,
     Continued,
     EpochEnded,
@@ -30,7 +30,7 @@ from bntui.run.events import (
     Started,
     Stepped,
 )
-from bntui.run.series import MAX_POINTS, Series, steps_of
+from bntui.messages.series import MAX_POINTS, Series, steps_of
 
 ENDED = ("completed", "interrupted", "failed")
 """How a run stands that goes on no more."""

@@ -6,9 +6,9 @@ import math
 import pytest
 
 from bntui.config.parsers import arms as arms_of
-from bntui.run.alerts import Alerts, gradient_ratio, of_batch_size, of_flow, of_gap, of_learning_rate, verdict
-from bntui.run.arms import Arm, build_arms
-from bntui.run.events import Alert, LayerFlow
+from bntui.messages.alerts import Alerts, gradient_ratio, of_batch_size, of_flow, of_gap, of_learning_rate, verdict
+from bntui.messages.arms import Arm, build_arms
+from bntui.messages.events import Alert, LayerFlow
 
 
 def layers(first: float, last: float, inactive: float = 0.1) -> tuple[LayerFlow, ...]:

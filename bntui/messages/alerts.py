@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bntui.run.arms import Arm
-from bntui.run.events import Alert, Emit, FlowRead, LayerFlow, Metrics
+from bntui.messages.arms import Arm
+from bntui.messages.events import Alert, Emit, FlowRead, LayerFlow, Metrics
 
 FAR_APART = 1e3
 """Factor between the first and the last layer's gradient from which on they vanish or explode."""

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bntui.run.events import Stepped
+from bntui.messages.events import Stepped
 
 MAX_POINTS = 2_000
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.config.parsers import arms
-from bntui.run import events as e
-from bntui.run.arms import build_arms
-from bntui.run.history import MAX_EPOCHS, MAX_NORMALIZATION_NUMBERS, History
-from bntui.run.series import MAX_POINTS, Series
+from bntui.messages import events as e
+from bntui.messages.arms import build_arms
+from bntui.messages.history import MAX_EPOCHS, MAX_NORMALIZATION_NUMBERS, History
+from bntui.messages.series import MAX_POINTS, Series
 
 ARMS = build_arms(arms("batch,none"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from bntui.config.kinds import NORMS, arm_names
 from bntui.config.parsers import arms as parse_arms
-from bntui.run.arms import build_arms, first_normalized
+from bntui.messages.arms import build_arms, first_normalized
 
 KINDS = {
     "batch": ("batch norm", "Batch norm"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bntui.config.options import RunConfig
-from bntui.run.signals import handling, interruptible
+from bntui.messages.signals import handling, interruptible
 from terminal_session import TerminalSession
 
 STRIKE = str(Path(__file__).parents[1] / "strike.py")

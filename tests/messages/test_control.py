@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from bntui.run.control import Change, Control, Pause, Stop
+from bntui.messages.control import Change, Control, Pause, Stop
 
 
 def test_commands_come_out_in_the_order_they_were_sent() -> None:

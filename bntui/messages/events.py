@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from bntui.run.arms import Arm
+from bntui.messages.arms import Arm
 
 Scalar: TypeAlias = float | int | str | bool | None
 
