@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 
 from bntui import __version__
 from bntui.arguments import Command, Commands, Parser, add_command, add_options
+from bntui.config.kinds import DATASETS
 from bntui.config.options import (
     ACTIVATIONS,
-    DATASETS,
     build_config,
     is_path,
     read_config_file,

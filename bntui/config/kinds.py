@@ -6,8 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-NORMS = ("batch", "layer", "group:G", "instance", "batch-renorm", "none")
-"""The kinds of normalization, as `--arms` spells them."""
+NORMS = {
+    "batch": "batch norm", "layer": "layer norm", "group:G": "group norm", "instance": "instance norm",
+    "batch-renorm": "batch renorm", "none": "no norm",
+}  # fmt: skip
+"""The kinds of normalization, as `--arms` spells them, and in words."""
+DATASETS = {
+    "mnist": "torchvision.MNIST", "fashion-mnist": "torchvision.FashionMNIST", "kmnist": "torchvision.KMNIST",
+    "synthetic": "bntui.data.digits",
+}  # fmt: skip
+"""Where each data set of `--data` comes from: a class of torchvision's, which says where its files are and after which
+their folder is named, or a module with a function `generate`."""
 SHIFTS = {"brightness": (-1, 1), "contrast": (-1, 4), "noise": (0, 2), "rotation": (-180, 180), "inversion": (0, 1)}
 """Ways to change images, and the lowest and the highest strength of each."""
 
@@ -23,6 +32,11 @@ class Norm:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.groups}" if self.groups else self.kind
+
+    @property
+    def words(self) -> str:
+        """What it is called, such as `group norm 8`."""
+        return f"{NORMS['group:G']} {self.groups}" if self.groups else NORMS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)

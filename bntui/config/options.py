@@ -12,7 +12,7 @@ from typing import Any
 
 from bntui.config import parsers
 from bntui.config.interventions import parse_schedule, schedule_text
-from bntui.config.kinds import NORMS, SHIFTS, Init, Norm, Optimizer, arm_names
+from bntui.config.kinds import DATASETS, NORMS, SHIFTS, Init, Norm, Optimizer, arm_names
 from bntui.config.presets import PRESETS
 from bntui.errors import UsageError
 
@@ -26,7 +26,6 @@ def _option(default: Any, metavar: str, parse: parsers.Parse, group: str, text: 
                                             "shown": shown})  # fmt: skip
 
 
-DATASETS = ("mnist", "fashion-mnist", "kmnist", "synthetic")
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "leaky-relu", "gelu")
 OUTPUT = "output"
 """The group of options that say where results go, and so don't change them."""

@@ -16,15 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from bntui.config.kinds import DATASETS
 from bntui.data import idx
 from bntui.errors import DataError
 from bntui.messages.signals import interruptible
 
 Report = Callable[[str, int, int, str], None]
 """Called with what is done, how much of it, of how much (0: unknown) and in what unit; may raise Interrupted."""
-
-FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
-"""torchvision's name of each data set: a class in torchvision.datasets and a folder in its root."""
 
 ANSWER_SECONDS = 5.0
 STALL_SECONDS = 10.0
@@ -65,7 +63,7 @@ def download(name: str, root: Path, report: Report) -> None:
     report("loading torchvision", 0, 0, "")
     mirrors, sums = interruptible(lambda: _ask_torchvision(name))
     report(f"looking for a mirror of {name}", 0, 0, "")
-    folder = root / FOLDERS[name] / "raw"
+    folder = root / class_of(name) / "raw"
     made: list[Path] = []
     try:
         missing = idx.find_files(folder)[1]
@@ -86,6 +84,11 @@ def download(name: str, root: Path, report: Report) -> None:
                 place.rmdir()
 
 
+def class_of(name: str) -> str:
+    """Return torchvision's class of a data set, after which its folder is named too."""
+    return DATASETS[name].removeprefix("torchvision.")
+
+
 def _ask_torchvision(name: str) -> _Published:
     import torch
 
@@ -93,7 +96,7 @@ def _ask_torchvision(name: str) -> _Published:
     try:
         from torchvision import datasets
 
-        kind = getattr(datasets, FOLDERS[name])
+        kind = getattr(datasets, class_of(name))
         return _Published(list(kind.mirrors), dict(kind.resources))
     except ModuleNotFoundError as error:
         if error.name != "torchvision":

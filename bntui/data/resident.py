@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import platformdirs
 import torch
 from numpy.typing import NDArray
 
-from bntui.config.kinds import Shift
+from bntui.config.kinds import DATASETS, Shift
 from bntui.config.options import RunConfig
-from bntui.data import digits, idx
+from bntui.data import idx
 from bntui.data.corruptions import shifted
-from bntui.data.download import FOLDERS, Report, download
+from bntui.data.download import Report, class_of, download
 from bntui.data.order import DataOrder
 from bntui.data.samples import Samples, batches, to_input
 from bntui.data.source import UNCHANGED, Batches, Split
@@ -129,8 +130,8 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
         The data set is smaller than a batch.
     """
     name = config.data or "mnist"
-    if name == "synthetic":
-        splits, source = _generate(config, report)
+    if not DATASETS[name].startswith("torchvision."):
+        splits, source = _generate(name, config, report)
     else:
         try:
             splits, source = _read_or_download(name, config.data_dir, report)
@@ -139,7 +140,7 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
                 raise
             notice(f"{error}. Training on generated digits instead (--data synthetic)")
             name = "synthetic"
-            splits, source = _generate(config, report)
+            splits, source = _generate(name, config, report)
     if name != "fashion-mnist" and _sha256(splits["train"][1]) == _FASHION_TRAIN_LABELS:
         notice(f"these files are Fashion-MNIST, not {name}; say --data fashion-mnist to label the results rightly")
     limits = {"train": config.train_samples, "validation": config.validation_samples}
@@ -167,7 +168,8 @@ def load(config: RunConfig, device: torch.device, report: Report, notice: Callab
 Splits = dict[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 
 
-def _generate(config: RunConfig, report: Report) -> tuple[Splits, str]:
+def _generate(name: str, config: RunConfig, report: Report) -> tuple[Splits, str]:
+    module = importlib.import_module(DATASETS[name])
     counts = {
         "train": config.train_samples or SYNTHETIC_TRAIN,
         "validation": config.validation_samples or SYNTHETIC_VALIDATION,
@@ -178,9 +180,9 @@ def _generate(config: RunConfig, report: Report) -> tuple[Splits, str]:
     for number, (split, count) in enumerate(counts.items()):
 
         def progress(done: int, _: int, before: int = before) -> None:
-            report("generating digits", before + done, total, "images")
+            report(f"generating {DATASETS[name].rpartition('.')[2]}", before + done, total, "images")
 
-        images, labels = digits.generate(count, seed=config.seed, split=number, progress=progress)
+        images, labels = module.generate(count, seed=config.seed, split=number, progress=progress)
         splits[split] = (images.reshape(count, -1), labels)
         before += count
     return splits, f"generated, seed {config.seed}"
@@ -188,7 +190,7 @@ def _generate(config: RunConfig, report: Report) -> tuple[Splits, str]:
 
 def _read_or_download(name: str, data_dir: str | None, report: Report) -> tuple[Splits, str]:
     root = _root(name, data_dir)
-    raw = root / FOLDERS[name] / "raw"
+    raw = root / class_of(name) / "raw"
     partial = ""
     for folder in (raw, root):
         found, missing = idx.find_files(folder)

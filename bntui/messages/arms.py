@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bntui.config.kinds import Norm, arm_names
+from bntui.config.parsers import norm
 
 MOST = 6
 """Arms of a run."""
-
-_WORDS = {
-    "batch": "batch norm", "layer": "layer norm", "instance": "instance norm", "batch-renorm": "batch renorm",
-    "none": "no norm",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +31,7 @@ class Arm:
     @property
     def words(self) -> str:
         """Its normalization in words, such as `group norm 8`."""
-        kind, _, groups = self.norm.partition(":")
-        return f"group norm {groups}" if kind == "group" else _WORDS.get(kind, kind)
+        return norm(self.norm).words
 
     @property
     def short(self) -> str:
@@ -49,11 +44,10 @@ def build_arms(norms: Sequence[Norm]) -> tuple[Arm, ...]:
     if sorted(map(str, norms)) == ["batch", "none"]:
         return tuple(Arm(str(n), "With BN" if str(n) == "batch" else "Without BN", str(n)) for n in norms)
     arms = []
-    for name, norm in zip(arm_names(norms), map(str, norms), strict=True):
-        label = Arm(name, "", norm).words.capitalize()
-        number = name[len(norm) + 1 :]
-        several = [str(n) for n in norms].count(norm) > 1
-        arms.append(Arm(name, f"{label} ({number or 1})" if several else label, norm))
+    for name, kind in zip(arm_names(norms), norms, strict=True):
+        label, number = kind.words.capitalize(), name[len(str(kind)) + 1 :]
+        several = list(norms).count(kind) > 1
+        arms.append(Arm(name, f"{label} ({number or 1})" if several else label, str(kind)))
     return tuple(arms)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bntui.cli import build_parser
+from bntui.config.kinds import Init, Norm, Optimizer
 from bntui.config.options import RunConfig, build_config, flag_of, read_config_file
 from bntui.errors import UsageError
 
@@ -14,7 +16,9 @@ from bntui.errors import UsageError
 def test_defaults_are_the_documented_ones() -> None:
     config = RunConfig()
     assert (config.epochs, config.batch_size, config.lr, config.seed) == (10, 32, 0.01, 1)
-    assert (config.hidden, config.activation, config.init, config.optimizer) == ((32, 32), "relu", "default", "adam")
+    assert (config.hidden, config.activation) == ((32, 32), "relu")
+    assert (config.init, config.optimizer) == (Init("default"), Optimizer("adam"))
+    assert config.arms == (Norm("batch"), Norm("none")) and config.engine == "auto"
     assert (config.dropout, config.bn_momentum, config.bn_eps, config.weights) == (0.0, 0.1, 1e-5, "paired")
     assert (config.device, config.data, config.threads, config.max_steps) == ("auto", None, None, None)
 
@@ -25,15 +29,41 @@ def test_defaults_are_the_documented_ones() -> None:
         ("hidden", "64, 32,8", (64, 32, 8)),
         ("bn_momentum", "cumulative", "cumulative"),
         ("bn_momentum", "0.01", 0.01),
-        ("init", "normal:.05", "normal:0.05"),
-        ("optimizer", "sgd:0.9", "sgd:0.9"),
+        ("init", "normal:.05", Init("normal", 0.05)),
+        ("optimizer", "sgd:0.9", Optimizer("sgd", 0.9)),
+        ("arms", "none,group:4,batch", (Norm("none"), Norm("group", 4), Norm("batch"))),
         ("lr", "1e-3", 0.001),
         ("seed", "1_000", 1000),
         ("device", "cuda:1", "cuda:1"),
     ],
 )
 def test_text_becomes_a_value(name: str, text: str, value: object) -> None:
-    assert getattr(build_config({name: text}), name) == value
+    config = build_config({name: text})
+    assert getattr(config, name) == value
+    # As a run keeps it, and goes on with it.
+    again = RunConfig(**json.loads(json.dumps(config.to_dict())))
+    assert again == config
+
+
+@pytest.mark.parametrize(
+    ("arms", "told"),
+    [
+        ("batch", "two to six of batch, layer, group:G"), (",".join(["none"] * 7), "two to six"), ("", "two to six"),
+        ("batch,batsh", "did you mean batch"), ("batch,group", "group:G"), ("batch,group:0", "G from 1"),
+        ("batch,group:5", "a hidden layer of 32 can't be divided by 5"), ("batch,,none", "two to six"),
+        ("batch none", "two to six"),
+    ],
+)  # fmt: skip
+def test_arms_that_no_run_can_have(arms: str, told: str) -> None:
+    with pytest.raises(UsageError, match="--arms") as error:
+        RunConfig(arms=arms)  # type: ignore[arg-type]
+    assert told in str(error.value)
+
+
+def test_an_arm_that_is_to_be_restarted_is_one_of_the_run() -> None:
+    assert RunConfig(intervene="5:restart_arm=none").intervene
+    with pytest.raises(UsageError, match="restart_arm takes one of batch, none, not 'plain'"):
+        RunConfig(intervene="5:restart_arm=plain")
 
 
 def test_a_value_from_python_is_checked_like_text() -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
-import textwrap
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +16,6 @@ from bntui.lab.batch_norm import (
     FROZEN,
     SENTENCES,
     X_HAT,
-    Step,
     backward_steps,
     eval_steps,
     forward_steps,
@@ -32,16 +27,14 @@ from bntui.messages.events import Explained
 from bntui.messages.history import ENDED, History
 from bntui.tui.theme import Look
 from bntui.tui.views.flows import STEP_FIRST
+from bntui.tui.views.formulas import BLOCK, CELL, GAP, FormulaBlock, beside, gradient_cells, minus, ten_cells, written
 from bntui.tui.views.words import layer_word
 
 if TYPE_CHECKING:
     from bntui.lab.transform import Array, Backward, BatchNorm, Forward
 
-_BLOCK = 78
-"""Cells of a block of steps; two of them stand side by side where there is room."""
-_GAP = 2
-"""Between two blocks; so many a scroll bar takes too."""
-_LABEL, _SAMPLE, _CELL = 18, 6, 12
+_SAMPLE = 6
+"""Cells of the number of a sample."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +71,8 @@ class Page:
         text = Text().append(f"{sample + 1:>{_SAMPLE}}", style="dim")
         for column in self.columns:
             value = float(column.values[sample, 0])
-            cell = _gradient(value) if column.gradient else _number(value)
-            text.append(f"{cell:>{_CELL}}", style=self.colour)
+            cell = gradient_cells(value) if column.gradient else ten_cells(value)
+            text.append(f"{cell:>{CELL}}", style=self.colour)
         return text
 
 
@@ -102,7 +95,7 @@ def explain_page(history: History, look: Look, width: int, replay: bool = False)
     # A journal may hold what no run told.
     if told or read is None or len(read.x) != len(read.dy) or len(read.x) < 2:
         return Page((Text().append(look.text(told or awaited), style="dim"),))
-    return _page(read, history, look, width - _GAP)
+    return _page(read, history, look, width - GAP)
 
 
 def _why_nothing(history: History, replay: bool) -> str:
@@ -136,7 +129,7 @@ def _page(read: Explained, history: History, look: Look, room: int) -> Page:
         after = track(layer, by_batch) if read.by_batch else layer
         by_running = forward(after, x, training=False)
         passes = [(by_batch, backward(layer, by_batch, dy)), (by_running, backward(after, by_running, dy))]
-    left, right = (_Block(look, colour, min(room, _BLOCK)) for _ in range(2))
+    left, right = (FormulaBlock(look, colour, min(room, BLOCK)) for _ in range(2))
     steps = forward_steps(layer, by_batch, after)
     if read.by_batch:
         left.title("Forward, train mode")
@@ -159,12 +152,12 @@ def _page(read: Explained, history: History, look: Look, room: int) -> Page:
         left.remark(sentence)
     left.end()
     right.end()
-    lines = [*_heading(read, history, look, colour, room), *_beside(left.lines, right.lines, room)]
+    lines = [*_heading(read, history, look, colour, room), *beside(left.lines, right.lines, room)]
     columns = _columns(passes if read.by_batch else passes[::-1], ("train", "eval")[:: 1 if read.by_batch else -1], dy)
-    fitting = sorted(column.rank for column in columns)[: max(1, (room - _SAMPLE) // _CELL)]
+    fitting = sorted(column.rank for column in columns)[: max(1, (room - _SAMPLE) // CELL)]
     columns = [column for column in columns if column.rank in fitting]
-    names = [_written(column.title, look) for column in columns]
-    titles = "sample".rjust(_SAMPLE) + "".join(" " * (_CELL - cell_len(name)) + name for name in names)
+    names = [written(column.title, look) for column in columns]
+    titles = "sample".rjust(_SAMPLE) + "".join(" " * (CELL - cell_len(name)) + name for name in names)
     return Page((*lines, Text().append(titles, style="bold")), tuple(columns), len(read.x), colour)
 
 
@@ -196,9 +189,9 @@ def _heading(read: Explained, history: History, look: Look, colour: str, room: i
     switched = first_normalized(history.arms)
     if history.settings["bn_noise"] and switched is not None and switched.name == read.arm:
         hint += "; noise follows y, and is left out here" if hint else "noise follows y, and is left out here"
-    values = Text(_written("γ", look)).append(f" {_number(read.weight)}", style=colour)
-    values.append(_written("   β", look)).append(f" {_number(read.bias)}", style=colour)
-    values.append(_written(f"   ε {read.eps:g}   momentum {read.momentum:.4g}", look))
+    values = Text(written("γ", look)).append(f" {ten_cells(read.weight)}", style=colour)
+    values.append(written("   β", look)).append(f" {ten_cells(read.bias)}", style=colour)
+    values.append(written(f"   ε {read.eps:g}   momentum {read.momentum:.4g}", look))
     return [
         Text().append(title[:room], style="bold"), Text().append(hint[:room], style="dim"), values, Text()
     ]  # fmt: skip
@@ -212,110 +205,21 @@ def _filled(layer: BatchNorm, done: Forward) -> dict[str, str]:
         for values in (done.mean, done.var, layer.weight, layer.bias, layer.running_mean, layer.running_var)
     )
     squared = var + layer.eps
-    std = _number(math.sqrt(squared) if squared >= 0 else math.nan)
-    normalize, scale = f"= (x {_minus(mean)}) ÷ {std}", f"= {_number(weight)} · {X_HAT} {_minus(-bias)}"
+    std = ten_cells(math.sqrt(squared) if squared >= 0 else math.nan)
+    normalize, scale = f"= (x {minus(mean)}) ÷ {std}", f"= {ten_cells(weight)} · {X_HAT} {minus(-bias)}"
     if not done.training:
         return {
             "normalize": normalize,
             "scale and shift": scale,
-            "scaled, shifted": f"= {_number(weight)} · (x {_minus(mean)}) ÷ {std} {_minus(-bias)}",
-            "backward": f"= ∂y · {_number(weight)} ÷ {std}",
+            "scaled, shifted": f"= {ten_cells(weight)} · (x {minus(mean)}) ÷ {std} {minus(-bias)}",
+            "backward": f"= ∂y · {ten_cells(weight)} ÷ {std}",
         }
     return {
         "3 normalize": normalize,
         "4 scale and shift": scale,
-        "running mean": f"= {keep} · {_number(mean_before)} + {take} · {_number(mean)}",
-        "running variance": f"= {keep} · {_number(var_before)} + {take} · {_number(var)} · {m} ÷ {m - 1}",
+        "running mean": f"= {keep} · {ten_cells(mean_before)} + {take} · {ten_cells(mean)}",
+        "running variance": f"= {keep} · {ten_cells(var_before)} + {take} · {ten_cells(var)} · {m} ÷ {m - 1}",
     }
-
-
-class _Block:
-    """Lines of steps, each a label, a formula and, at the right, a number."""
-
-    def __init__(self, look: Look, colour: str, width: int) -> None:
-        self.lines: list[Text] = []
-        self._look, self._colour, self._width = look, colour, width
-
-    def title(self, text: str) -> None:
-        self.lines.append(Text().append(_written(text, self._look), style="bold"))
-
-    def tell(self, steps: Iterable[Step], filled: Mapping[str, str] | None = None, gradients: bool = False) -> None:
-        """Add steps; those of a number a channel with it, and below it the formula with numbers in it if there is one.
-
-        A remark stands beside the formula, or below the one with numbers.
-        """
-        for step in steps:
-            value = float(step.values[0]) if step.values.ndim == 1 else None
-            number = "" if value is None else _gradient(value) if gradients else _number(value)
-            numbers = (filled or {}).get(step.label, "")
-            beside = f"   {step.remark}" if step.remark and not numbers else ""
-            self.step(step.label, step.formula + beside, "" if numbers else number)
-            if numbers:
-                self.step("", numbers, number, self._colour)
-                if step.remark:
-                    self.remark(step.remark, _LABEL)
-
-    def step(self, label: str, formula: str, number: str = "", style: str = "") -> None:
-        """Add a formula, on as many lines as it needs."""
-        for line in self._wrap(formula, self._width - _LABEL):
-            self.lines.append(Text(label.ljust(_LABEL)).append(line, style=style))
-            label = ""
-        if number:
-            if self.lines[-1].cell_len > self._width - _CELL:
-                self.lines.append(Text())
-            self.lines[-1].pad_right(self._width - self.lines[-1].cell_len - len(number))
-            self.lines[-1].append(number, style=self._colour)
-
-    def remark(self, text: str, indent: int = 0) -> None:
-        for line in self._wrap(text, self._width - indent):
-            self.lines.append(Text(" " * indent).append(line, style="dim"))
-
-    def end(self) -> None:
-        self.lines.append(Text())
-
-    def _wrap(self, text: str, width: int) -> list[str]:
-        text = _written(text, self._look)
-        if cell_len(text) <= width:
-            return [text]
-        # A number stays with the spaces that fill it up, and where there is room what is in parentheses together.
-        text = re.sub(r"(?<= ) +", lambda padding: "\xa0" * len(padding[0]), text)
-        if width > 30:
-            text = re.sub(r"\([^()]*\)", lambda group: group[0].replace(" ", "\xa0"), text)
-        lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
-        return [line.replace("\xa0", " ") for line in lines]
-
-
-def _beside(left: list[Text], right: list[Text], room: int) -> list[Text]:
-    """Return two blocks side by side, or one below the other where there is no room."""
-    if room < 2 * _BLOCK + _GAP:
-        return [*left, *right]
-    lines = []
-    for one, other in itertools.zip_longest(left, right, fillvalue=Text()):
-        line = one.copy()
-        line.pad_right(_BLOCK + _GAP - one.cell_len)
-        lines.append(line.append_text(other))
-    return lines
-
-
-def _written(text: str, look: Look) -> str:
-    """Return a formula as it can be shown; in ASCII the dot is a product, not a dash."""
-    return look.text(text.replace("·", "*") if look.ascii_only else text)
-
-
-def _number(value: float) -> str:
-    """Write a number in ten cells."""
-    plain = value == 0 or 1e-3 <= abs(value) < 1e4
-    return f"{value + 0.0:>10.4f}" if plain else f"{value:>10.3e}"
-
-
-def _gradient(value: float) -> str:
-    """Write a number in ten cells, always as a power of ten: gradients are small, and their sizes lie far apart."""
-    return f"{value + 0.0:>10.3e}"
-
-
-def _minus(value: float) -> str:
-    """Write that a number is taken away; of a negative one, that its size is added."""
-    return f"{'+' if value < 0 else '−'} {_number(abs(value)).strip():>9}"
 
 
 class Explanation(ScrollView):

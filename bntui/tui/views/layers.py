@@ -78,7 +78,9 @@ def _title_style(history: History, place: Place, look: Look) -> str:
 
 
 def _awaited(history: History) -> str:
-    if history.started is not None and not any(arm.normalized for arm in history.arms):
+    if history.started is None:
+        return "the layers appear after the first steps"
+    if not any(arm.normalized for arm in history.arms):
         return "no arm has a normalization"
     return f"{norm_word(history)} layers appear after the first steps"
 

@@ -56,7 +56,7 @@ def test_restoring_a_terminal_that_is_gone_is_quiet() -> None:
 
 def test_no_terminal_at_all_is_one_line_that_names_headless() -> None:
     code = """
-from bntui.tui.capture import Capture
+from bntui.tui.terminal.capture import Capture
 try:
     with Capture(print): pass
 except Exception as error:

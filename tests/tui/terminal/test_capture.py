@@ -18,7 +18,7 @@ TIMEOUT = 120
 
 SETUP = """
 import contextlib, json, os, pathlib, subprocess, sys, threading, time
-from bntui.tui.capture import Capture
+from bntui.tui.terminal.capture import Capture
 
 lines, facts = [], {}
 def fds(): return sorted(os.listdir("/proc/self/fd"))
@@ -274,7 +274,7 @@ def test_size_and_drawing_are_the_terminals_wherever_the_output_goes(tmp_path: P
 
 def test_an_encoding_without_braille_costs_no_cell_and_may_be_overruled(tmp_path: Path) -> None:
     body = """
-        from bntui.tui.terminal import choose_markers
+        from bntui.tui.terminal.abilities import choose_markers
         with Capture(lines.append):
             sys.__stderr__.write("[⣧é]")
         with Capture(lines.append, encoding="utf-8"):
