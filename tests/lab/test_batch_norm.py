@@ -3,15 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bntui.config.parsers import arms
 from bntui.lab.batch_norm import SENTENCES, Step, backward_steps, eval_steps, forward_steps
 from bntui.lab.explain import explain
 from bntui.lab.transform import BatchNorm, backward, forward, track
+from bntui.messages.arms import build_arms
 from bntui.messages.events import Explained, Started
 from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.explanation import explain_page
 
 X = np.array([[1.0], [4.0], [7.0], [11.0]])
+
+ARMS = build_arms(arms("batch,none"))
 
 
 def steps() -> tuple[Step, ...]:
@@ -25,9 +29,9 @@ def steps() -> tuple[Step, ...]:
 
 def page(width: int) -> str:
     history = History()
-    history.apply(Started("2026-01-01T00:00:00+00:00", {"lr": 0.01, "batch_size": 4}, {}, {}, {"bn1": 1}, 50, 200))
+    history.apply(Started("", {"lr": 0.01, "batch_size": 4}, {}, {}, ARMS, {"batch": {"norm1": 1}}, 50, 200))
     values = tuple(X[:, 0].tolist())
-    history.apply(Explained(1, "bn1", 0, 0.1, 1e-5, True, 1.0, 0.0, 0.0, 1.0, values, values, True))
+    history.apply(Explained(1, "batch", "norm1", 0, 0.1, 1e-5, True, 1.0, 0.0, 0.0, 1.0, values, values, True))
     shown = explain_page(history, Look(), width)
     return "\n".join(shown.line(i).plain for i in range(shown.height))
 

@@ -294,8 +294,8 @@ def test_a_fault_while_a_run_goes_on_is_told_of_or_made_up_for(
         if n > disk.count:
             break
         assert resume(folder, hashes, epochs=3) == "resumed"
-    # To take the journal back to the checkpoint, and to open it.
-    assert refused == 2
+    # To hold the folder, to take the journal back to the checkpoint, and to open it.
+    assert refused == 3
 
 
 def test_a_folder_that_was_asked_for_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,7 +428,7 @@ def test_a_bug_in_a_sink_stops_nothing(
     def each(recorder: Recorder, event: Event) -> None:
         if isinstance(event, e.Started):
             target, name = {"journal": (recorder._journal, "write"), "history": (recorder.history, "apply"),
-                            "results": (recorder._journal, "state"),
+                            "results": (recorder._journal, "state_dict"),
                             "checkpoint": (checkpoint, "pack")}[part]  # fmt: skip
             monkeypatch.setattr(target, name, fail)
         if isinstance(event, e.Finished):
