@@ -206,10 +206,10 @@ class CommandApp(OpenApp[int]):
         """Say where the results of a run that has ended lie; if they were not written as they should, ask where to."""
         if run.running:
             self._say(WRITING)
-        elif not run.recorder.history.step:
-            self._say("no step was trained: there are no results")
         elif run.saved:
             self.notify(f"the results are in {plain_text(' and '.join(run.recorder.places))}", markup=False)
+        elif not run.recorder.history.step:
+            self._say("no step was trained: there are no results")
         else:
             question = "The results could not be written. Write them to which file?"
             self._dialog.ask_value(question, str(Path.home() / "bntui-results.json"), self._save_to)

@@ -125,7 +125,9 @@ class LiveRun:
         except Exception as error:
             self.error = error
         try:
-            if self.recorder.history.step and not self.discard:
+            history = self.recorder.history
+            # As without a screen: of a run that failed at once, there is nothing that anybody waited for.
+            if history.started is not None and (history.step or self.error is None) and not self.discard:
                 self.recorder.write_results()
                 self.saved = True
         except Exception as error:
