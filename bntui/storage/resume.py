@@ -14,6 +14,7 @@ from bntui.errors import UsageError
 from bntui.storage.folder import RunFolder
 from bntui.storage.memory import was_told
 from bntui.storage.places import newest_run
+from bntui.storage.version_1 import is_of_version_1
 from bntui.text import plain_text
 
 MAY_DIFFER = ("epochs", "max_steps", "preset")
@@ -37,7 +38,7 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
         raise UsageError(f"{named}: its config.json can't be read ({why}); name the folder of a run") from None
     if stored is None:
         raise UsageError(f"{named}: its config.json is damaged; start the run again")
-    if "norm" in stored and "arms" not in stored:
+    if is_of_version_1(stored):
         raise UsageError(f"{named}: that run was made by an older bntui; go on with that one, or start the run again")
     names = {option.name for option in fields(RunConfig)}
     strange = sorted(set(stored) - names - {"command"})

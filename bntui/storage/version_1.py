@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bntui.config.parsers import norm
 from bntui.messages.arms import build_arms
+
+
+def is_of_version_1(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration, by the names of its options, is one of the first version."""
+    return "norm" in config and "arms" not in config
 
 
 def upgrade(old: dict[str, Any]) -> dict[str, Any]:

@@ -145,6 +145,14 @@ def test_a_run_of_a_later_bntui_does_not_go_on_without_its_options(stopped: Path
         resumed_config({"resume": str(stopped)})
 
 
+def test_a_run_of_the_first_version_is_refused_in_a_line(stopped: Path) -> None:
+    stored = json.loads((stopped / "config.json").read_text())
+    del stored["arms"]
+    (stopped / "config.json").write_text(json.dumps({**stored, "norm": "batch", "versus": "none"}))
+    with pytest.raises(UsageError, match="made by an older bntui; go on with that one, or start the run again"):
+        resumed_config({"resume": str(stopped)})
+
+
 def test_a_checkpoint_that_tells_no_configuration_is_an_error() -> None:
     for stored in (None, [], "text"):
         with pytest.raises(UsageError, match="tells no configuration"):

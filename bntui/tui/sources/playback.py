@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ from bntui.errors import UsageError
 from bntui.messages.control import Control
 from bntui.messages.events import Event, Started
 from bntui.storage.fit import Fit
-from bntui.storage.folder import JOURNAL, RESULTS
+from bntui.storage.folder import JOURNAL, RESULTS, RunFolder
 from bntui.storage.journal import LINE_LIMIT, LineReader
 from bntui.storage.regular import open_regular
 from bntui.storage.results_file import events_of, read_results
+from bntui.storage.version_1 import is_of_version_1
 from bntui.text import clean
 
 LINES_AT_ONCE = 2_000
@@ -53,6 +55,9 @@ class Playback:
                     there = (place / RESULTS).is_file()
                     hint = f"its results.json can still be opened: name {place / RESULTS}" if there else ""
                     raise UsageError(f"{named}: the folder holds no journal.jsonl; {hint or 'name a run folder'}")
+                with contextlib.suppress(OSError):
+                    if is_of_version_1(RunFolder(place).read_config() or {}):
+                        raise UsageError(f"{named}: made by an older bntui; open its {RESULTS}: {place / RESULTS}")
                 self._journal = os.fdopen(open_regular(place / JOURNAL), encoding="utf-8", errors="replace")
             else:
                 self._events = events_of(read_results(path, named), named)

@@ -152,3 +152,11 @@ def test_damaged_results_are_refused(tmp_path: Path, part: str, value: object) -
     file.write_text(json.dumps(results))
     with pytest.raises(UsageError, match="damaged"):
         Playback(str(file))
+
+
+def test_a_folder_of_the_first_version_is_told_of_and_its_results_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"norm": "batch", "versus": "none", "lr": 0.01}')
+    (tmp_path / "journal.jsonl").write_text('{"event": "Started"}\n')
+    with pytest.raises(UsageError, match="made by an older bntui; open its results.json: ") as error:
+        Playback(str(tmp_path))
+    assert str(tmp_path / "results.json") in str(error.value)
