@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the commands, and of every option that RunConfig declares."""
     parser = Parser(
         prog="bntui",
-        description="A batch-norm laboratory: train two networks that differ only in batch normalization. Without a "
+        description="A batch-norm laboratory: train networks that differ only in their normalization. Without a "
         "command, that is what it does, with the options below.",
         epilog=f"example: bntui --data fashion-mnist --epochs 3. {_EXIT_CODES}",
         usage="bntui [options]\n       bntui --headless [options]\n       bntui COMMAND ...",

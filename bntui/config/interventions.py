@@ -114,7 +114,7 @@ _ROWS = (
     Intervention(
         name="bn", parse=parsers.on_off, default=True, acts_on="norms",
         apply=lambda run, value: run.switch_norms(value),
-        key="b", key_name="bn", hint="BN", hinted=True, help="switch the normalization off or on",
+        key="b", key_name="bn", hint="BN", hinted=True, help="switch the normalization of the first arm that has one",
         marker="b", word="{norm}",
     ),
     Intervention(

@@ -85,7 +85,7 @@ class RunConfig:
     dropout: float = _option(0.0, "P", parsers.share, "network", "dropout after each activation")
     weights: str = _option(
         "paired", "NAME", parsers.one_of("paired", "independent"), "network",
-        "paired: both arms start from the same linear weights; independent: each draws its own")  # fmt: skip
+        "paired: all arms start from the same linear weights; independent: each draws its own")  # fmt: skip
     bn_momentum: float | str = _option(
         0.1, "M", parsers.momentum, "network",
         "share of the newest batch in the running statistics; cumulative: plain average of all batches")  # fmt: skip

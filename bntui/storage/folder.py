@@ -17,6 +17,7 @@ from bntui.storage import files
 from bntui.storage.files import check_folder, make_folder, open_own, why, write_whole
 from bntui.storage.places import make_run_folder
 from bntui.storage.regular import open_regular, read_regular
+from bntui.storage.version_1 import is_of_version_1
 
 CONFIG, JOURNAL, LOG, LOCK, RESULTS = "config.json", "journal.jsonl", "log.txt", ".lock", "results.json"
 CHECKPOINTS = ("checkpoint.pt", "checkpoint-before.pt")
@@ -208,7 +209,7 @@ class RunFolder:
 
     def is_interrupted(self) -> bool:
         """Whether it holds a run that can go on: one that was not completed, and rests. Raises OSError."""
-        if not self.has_checkpoint():
+        if not self.has_checkpoint() or is_of_version_1(self.read_config() or {}):
             return False
         with contextlib.suppress(FileNotFoundError), os.fdopen(open_regular(self.path / RESULTS), "rb") as file:
             # The status stands near the beginning, and the whole may be large.

@@ -67,8 +67,13 @@ def check_same(config: RunConfig, stored: object) -> None:
         if _is_output(name) or name in MAY_DIFFER or (is_path(name) and _same_place(value, before)):
             continue
         if value != before:
-            told = f"{flag_of(name)} {before}, not {value}"
+            told = f"{flag_of(name)} {_written(before)}, not {_written(value)}"
             raise UsageError(f"--resume {config.resume}: that run has {told}; leave the option out, or start a new run")
+
+
+def _written(value: object) -> str:
+    """Return a stored value as it is written on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _same_place(one: object, other: object) -> bool:

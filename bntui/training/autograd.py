@@ -108,6 +108,9 @@ class AutogradEngine:
             model.load_state_dict(state["models"][arm])
             parameters = dict(model.named_parameters())
             for name, kept in state["optimizer"][arm].items():
+                # Without momentum, some releases of torch keep an empty place for it.
+                if not kept and self._keeps == ["momentum_buffer"]:
+                    continue
                 if sorted(kept) != self._keeps:
                     raise ValueError("the state of another optimizer")
                 found[parameters[name]] = {key: _like(parameters[name], key, value) for key, value in kept.items()}

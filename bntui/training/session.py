@@ -235,7 +235,7 @@ class Session:
             e.Started(
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 config=self._told_config(),
-                environment=devices.describe(self.device, self.config.threads or 1),
+                environment={**devices.describe(self.device, self.config.threads or 1), "engine": self.engine.name},
                 dataset=self.source.describe(),
                 arms=build_arms(self.config.arms),
                 layers=self.arms.layers,

@@ -98,7 +98,8 @@ def test_the_configuration_of_the_run_goes_on_with_what_may_differ(stopped: Path
     ("option", "value", "says"),
     [
         ("lr", "0.02", r"that run has --lr 0\.01, not 0\.02; leave the option out, or start a new run"),
-        ("hidden", "16,16", r"that run has --hidden \[8, 8\], not \[16, 16\]"),
+        ("hidden", "16,16", "that run has --hidden 8,8, not 16,16"),
+        ("arms", "batch,layer", "that run has --arms batch,none, not batch,layer"),
         ("data", "mnist", "that run has --data synthetic, not mnist"),
         ("train_samples", "64", "that run has --train-samples 320, not 64"),
         ("seed", "2", "that run has --seed 1, not 2"),

@@ -16,6 +16,7 @@ from bntui.models import mlp
 from bntui.models.arms import Arms, modules, state_sha256
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
 from bntui.training.engine import Engine, build_engine
+from bntui.training.fused.engine import can_train
 
 CPU = torch.device("cpu")
 ENGINES = ("fused", "autograd")
@@ -370,3 +371,19 @@ def test_autograd_trains_a_net_of_another_shape() -> None:
     for _ in range(20):
         last = train(engine, x, y)
     assert float(last) < float(first) / 2
+
+
+def test_a_chain_that_has_no_written_out_form_is_refused_and_says_why() -> None:
+    shared, linear = nn.ReLU(), nn.Linear(4, 4)
+    frozen, tied = nn.Linear(4, 4), nn.Linear(4, 4)
+    frozen.weight.requires_grad_(False)
+    tied.weight = linear.weight
+    for model, why in (
+        (nn.Sequential(nn.Linear(4, 4), shared, nn.Linear(4, 4), shared), "a layer in two places"),
+        (nn.Sequential(linear, nn.ReLU(), linear), "a layer in two places"),
+        (nn.Sequential(linear, nn.ReLU(), tied), "weights that two layers share"),
+        (nn.Sequential(frozen, nn.ReLU(), nn.Linear(4, 4)), "weights that are not to be trained"),
+        (nn.Sequential(nn.Linear(4, 4).double()), "weights that are not float32"),
+    ):
+        assert can_train({"a": model}) == f"arm a has {why}"
+    assert can_train({"a": nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))}) == ""

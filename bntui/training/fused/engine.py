@@ -26,8 +26,16 @@ def can_train(models: Mapping[str, nn.Module]) -> str:
         for module in model:
             if not has_form(module):
                 return f"arm {name} has a {type(module).__name__}, for which there is no written-out form"
-        if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        # A chain of written-out layers has each of them once, with gradients of its own.
+        if len({id(module) for module in model}) < len(model):
+            return f"arm {name} has a layer in two places"
+        parameters = [parameter for module in model for parameter in module.parameters()]
+        if len({id(parameter) for parameter in parameters}) < len(parameters):
+            return f"arm {name} has weights that two layers share"
+        if any(parameter.dtype != torch.float32 for parameter in parameters):
             return f"arm {name} has weights that are not float32"
+        if not all(parameter.requires_grad for parameter in parameters):
+            return f"arm {name} has weights that are not to be trained"
     return ""
 
 

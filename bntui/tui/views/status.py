@@ -12,7 +12,7 @@ from bntui.messages.history import History
 from bntui.tui.plot.axes import short_number
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
-from bntui.tui.views.words import initials, norm_word, setting_word, short_labels, value_word
+from bntui.tui.views.words import initials, layer_word, setting_word, short_labels, value_word
 
 
 def duration(seconds: float) -> str:
@@ -176,7 +176,9 @@ def _lead_of_two(history: History) -> str:
     last, first = history.epochs[-1].validation, first_normalized(history.arms) or history.arms[0]
     other = next(arm for arm in history.arms if arm is not first)
     points = 100 * (last[first.name].accuracy - last[other.name].accuracy)
-    return f"{norm_word(history)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
+    if not points:
+        return "no leader"
+    return f"{layer_word(history, first.name)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
 
 
 def _unusual(history: History) -> list[str]:

@@ -41,7 +41,7 @@ def short_labels(arms: Sequence[Arm]) -> dict[str, str]:
 def norm_word(history: History) -> str:
     """Return a short word for the normalization that can be switched."""
     arm = first_normalized(history.arms)
-    return "Norm" if arm is None else arm.short
+    return "Norm" if arm is None else layer_word(history, arm.name)
 
 
 def layer_word(history: History, name: str) -> str:
