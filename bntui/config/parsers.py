@@ -81,32 +81,29 @@ def widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def init(text: str) -> Init:
-    """Parse how weights are drawn."""
-    name, colon, std = text.partition(":")
-    wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
-    if name == "normal" and colon:
+def _named(text: str, names: tuple[str, ...], numbered: str, parse: Parse, wanted: str) -> tuple[str, Any]:
+    """Return one of some names, and None; or `numbered` and the number that follows it after a colon."""
+    name, colon, number = text.partition(":")
+    if name == numbered and colon:
         try:
-            return Init(name, positive(std))
+            return name, parse(number)
         except ValueError:
             raise ValueError(wanted) from None
-    if text not in ("default", "xavier", "kaiming"):
+    if text not in names:
         raise ValueError(wanted)
-    return Init(text)
+    return text, None
+
+
+def init(text: str) -> Init:
+    """Parse how weights are drawn."""
+    wanted = "one of default, xavier, kaiming, normal:STD, with STD above 0"
+    return Init(*_named(text, ("default", "xavier", "kaiming"), "normal", positive, wanted))
 
 
 def optimizer(text: str) -> Optimizer:
     """Parse an optimizer."""
-    name, colon, momentum = text.partition(":")
     wanted = "one of adam, sgd, sgd:MOMENTUM, with MOMENTUM from 0 up to, not including, 1"
-    if name == "sgd" and colon:
-        try:
-            return Optimizer(name, share(momentum))
-        except ValueError:
-            raise ValueError(wanted) from None
-    if text not in ("adam", "sgd"):
-        raise ValueError(wanted)
-    return Optimizer(text)
+    return Optimizer(*_named(text, ("adam", "sgd"), "sgd", share, wanted))
 
 
 def momentum(text: str) -> float | str:

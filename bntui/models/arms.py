@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bntui.models.dropout import SeededDropout
 from bntui.models.norms import Switchable, SwitchableBatchNorm1d
@@ -76,6 +76,11 @@ class Arms:
 def modules(model: nn.Module, kind: type[Module]) -> Iterator[Module]:
     """Yield the modules of a kind in a network, from the input on."""
     return (module for module in model.modules() if isinstance(module, kind))
+
+
+def copied_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return copies of the tensors of a model's state_dict, on the CPU, that no step changes."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def state_sha256(model: nn.Module) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bntui.config.kinds import Optimizer
-from bntui.models.arms import Arms, modules
+from bntui.models.arms import Arms, copied_state, modules
 from bntui.models.norms import Switchable
 from bntui.probes.taps import Tap, Taps, make_taps
 
@@ -93,8 +93,7 @@ class AutogradEngine:
         """As `Engine.state_dict`."""
         kept = self._optimizer.state
         return {
-            "models": {arm: {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-                       for arm, model in self.arms.items()},
+            "models": {arm: copied_state(model) for arm, model in self.arms.items()},
             "optimizer": {arm: {name: {key: value.detach().cpu().clone() for key, value in kept[p].items()
                                        if value is not None}
                                 for name, p in model.named_parameters() if p in kept}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bntui.config.kinds import Optimizer
-from bntui.models.arms import Arms, modules
+from bntui.models.arms import Arms, copied_state, modules
 from bntui.models.norms import Switchable
 from bntui.probes.taps import Tap, Taps, make_taps
 from bntui.training.fused.layers import LinearLayer, build_layers, cross_entropy, has_form
@@ -136,8 +136,7 @@ class FusedEngine:
     def state_dict(self) -> dict[str, Any]:
         """As `Engine.state_dict`."""
         return {
-            "models": {arm: {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-                       for arm, model in self.arms.items()},
+            "models": {arm: copied_state(model) for arm, model in self.arms.items()},
             "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
 
