@@ -7,7 +7,8 @@ import os
 from typing import Any
 
 import pytest
-from textual.events import Key
+from textual.events import Click, Key
+from textual.geometry import Region
 
 from bntui.messages import control as c
 from bntui.messages import events as e
@@ -175,6 +176,23 @@ def test_a_list_of_actions_without_room_can_be_paged_through() -> None:
 
     for size in ((1, 1), (5, 2), (20, 5)):
         play(Script(*run_events()), act, size)
+
+
+def test_a_click_on_a_list_of_actions_may_come_after_the_terminal_has_become_smaller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is known of the places may still be of the size before."""
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        palette = app.screen
+        monkeypatch.setattr(type(palette), "region", Region(0, 0, 80, 24))
+        palette._on_click(Click(palette, 73, 5, 0, 0, 1, False, False, False, 73, 5))  # type: ignore[attr-defined]
+        await pilot.pause()
+        assert app._exception is None and app.screen is palette
+
+    play(Script(*run_events()), act, (5, 2))
 
 
 def test_a_list_of_actions_that_is_left_twice_is_left_once() -> None:

@@ -15,8 +15,8 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingsMap
 from textual.command import CommandPalette
 from textual.drivers.linux_driver import LinuxDriver
+from textual.errors import NoWidget
 from textual.events import Click
-from textual.geometry import Offset
 from textual.screen import Screen
 
 __all__ = ["OpenApp", "OpenDriver", "Palette", "XTermParser"]
@@ -88,7 +88,7 @@ class Palette(CommandPalette):
 
     def _on_click(self, event: Click) -> None:  # type: ignore[override]
         # It asks which widget lies under the pointer, and the terminal may have become smaller since.
-        if self.region.contains_point(Offset(event.screen_x, event.screen_y)):
+        with contextlib.suppress(NoWidget):
             super()._on_click(event)
 
     def _action_command_list(self, action: str) -> None:
