@@ -39,6 +39,11 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """Take the newest intervention back: go on from the bits there were before it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """Begin again from the first step, keeping the learning rate and the switches as they stand."""
 
@@ -55,7 +60,7 @@ class Stop:
     """Finish the step under way and end the run."""
 
 
-Command: TypeAlias = Pause | Step | Change | Scale | Restart | Export | Stop
+Command: TypeAlias = Pause | Step | Change | Scale | Undo | Restart | Export | Stop
 
 
 WATCHED = ("normalization", "flow", "probes", "explain")

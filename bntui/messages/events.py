@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from bntui.messages.arms import Arm
@@ -77,6 +78,32 @@ class Stepped:
     """By arm, equally many."""
     seconds: float
     """Time spent on training steps so far in this run, pauses and evaluation left out."""
+    accuracies: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """By arm, the share of each training batch that was classified rightly, in train mode and before the update; as
+    many as `losses`. Empty where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluating:
+    """An evaluation after `step` goes on: `done` of `total` samples; `done` equals `total` at its end."""
+
+    step: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """All arms evaluated in eval mode within an epoch, on an even choice of the validation samples, always the same."""
+
+    epoch: int
+    step: int
+    samples: int
+    """How many were chosen."""
+    seconds: float
+    """What it took."""
+    validation: dict[str, Metrics]
+    """By arm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +131,10 @@ class NormalizationRead:
     live: bool = False
 
 
+QUANTILES = (0.0, 0.01, 0.02, 0.05, *(i / 20 for i in range(2, 19)), 0.95, 0.98, 0.99, 1.0)
+"""Shares at which the distribution of an activation's input is told."""
+
+
 @dataclass(frozen=True, slots=True)
 class LayerFlow:
     """What flows through one linear layer, and the activation after it, in one training step; NaN for what it lacks."""
@@ -119,6 +150,11 @@ class LayerFlow:
     """Share of ReLU units that are 0 for the whole batch, or of sigmoid or tanh outputs within 0.05 of a limit."""
     unit_percentiles: tuple[float, ...] = ()
     """The same percentiles of one unit over the batch."""
+    quantiles: tuple[float, ...] = ()
+    """Quantiles at `QUANTILES` of the input to the activation, from which its histogram is drawn; empty where
+    `percentiles` is."""
+    update_ratio: float = math.nan
+    """L2 norm of what the step added to the weights, over the L2 norm of the weights before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +295,43 @@ class Intervened:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """What came after an intervention that was taken back: a future that was abandoned."""
+
+    undone: Intervened
+    """The intervention; the branch leaves the run after its step."""
+    until: int
+    """Step at which it was abandoned."""
+    steps: tuple[int, ...]
+    """At most `MOST_BRANCH_POINTS`, after the intervention's."""
+    losses: dict[str, tuple[float, ...]]
+    """By arm, the mean training loss up to each of `steps`."""
+    accuracies: dict[str, tuple[float, ...]]
+    """The same of the training batches' accuracy."""
+    evaluations: tuple[Evaluated, ...]
+    epochs: tuple[EpochEnded, ...]
+    interventions: tuple[Intervened, ...]
+    """Those that followed."""
+
+
+MOST_BRANCH_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The newest intervention was taken back: the run goes on from the step of it, as if it had never been made."""
+
+    step: int
+    """At which it was taken back."""
+    to: int
+    """From which the run goes on."""
+    action: str
+    """Of the intervention."""
+    branch: Branch | None = None
+    """What was abandoned, where that does not follow from the events before, as in results."""
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """Something about an arm, by its name, or about the whole run, if that is empty, worth a warning."""
 
@@ -296,7 +369,7 @@ class Finished:
 
 
 Event: TypeAlias = (
-    Loading | Notice | Started | Continued | Planned | Stepped | EpochEnded | NormalizationRead | FlowRead | Probed
-    | Explained | Paused | Resumed | Intervened | Alert | Restarted | Hashed | Finished
+    Loading | Notice | Started | Continued | Planned | Stepped | Evaluating | Evaluated | EpochEnded | NormalizationRead
+    | FlowRead | Probed | Explained | Paused | Resumed | Intervened | Undone | Alert | Restarted | Hashed | Finished
 )  # fmt: skip
 Emit: TypeAlias = Callable[[Event], None]

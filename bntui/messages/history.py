@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bntui.config.interventions import Scalar, initial
+from bntui.config.interventions import INTERVENTIONS, Scalar, initial
 from bntui.messages.arms import Arm
 from bntui.messages.events import (
+    MOST_BRANCH_POINTS,
     Alert,
+    Branch,
     Continued,
     EpochEnded,
+    Evaluated,
+    Evaluating,
     Event,
     Explained,
     Finished,
@@ -29,6 +35,7 @@ from bntui.messages.events import (
     Resumed,
     Started,
     Stepped,
+    Undone,
 )
 from bntui.messages.series import MAX_POINTS, Series, steps_of
 
@@ -40,6 +47,11 @@ MAX_NORMALIZATION_NUMBERS = 500_000
 MAX_FLOW_NUMBERS = 100_000
 MAX_FLOWS = 512
 MAX_PROBES = 512
+MAX_EVALUATIONS = 1_024
+MAX_READINGS, MAX_READING_NUMBERS = 256, 1_000_000
+MAX_MARKS = 64
+"""Interventions that can be taken back one after another."""
+MAX_BRANCHES = 16
 
 
 @dataclass
@@ -63,6 +75,14 @@ class History:
     normalization: list[NormalizationRead] = field(default_factory=list)
     """Readings at evenly spaced epochs and the last, at most `MAX_NORMALIZATION_NUMBERS` numbers in all."""
     normalization_now: NormalizationRead | None = None
+    readings: list[NormalizationRead] = field(default_factory=list)
+    """Readings over the whole run, those within epochs too: at most `MAX_READINGS`, thinned evenly, and the newest."""
+    evaluations: list[Evaluated] = field(default_factory=list)
+    """Evaluations within epochs: at most `MAX_EVALUATIONS`, thinned evenly."""
+    evaluating: Evaluating | None = None
+    """The evaluation that goes on, if there is one."""
+    branches: list[Branch] = field(default_factory=list)
+    """The newest futures that were abandoned by taking an intervention back."""
     flow: list[FlowRead] = field(default_factory=list)
     """As `normalization`, of what flowed through the layers."""
     flow_recent: deque[FlowRead] = field(default_factory=lambda: deque(maxlen=MAX_FLOWS))
@@ -98,6 +118,12 @@ class History:
     _flow_stride: int = 1
     _probes_stride: int = 1
     _probes_seen: int = 0
+    _readings_stride: int = 1
+    _readings_seen: int = 0
+    _evaluations_stride: int = 1
+    _evaluations_seen: int = 0
+    _marks: deque[tuple[Intervened, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=MAX_MARKS))
+    """The newest interventions, each with all that was known before it."""
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -106,8 +132,17 @@ class History:
                 self.steps.extend(event)
                 self.recent.extend(steps_of(event))
                 self.step, self.train_seconds = event.step, event.seconds
+            case Evaluating():
+                self.evaluating = None if event.done >= event.total else event
+            case Evaluated():
+                self._evaluations_seen, self._evaluations_stride = _append_evenly(
+                    self.evaluations, event, self._evaluations_seen, self._evaluations_stride, MAX_EVALUATIONS
+                )
             case EpochEnded():
+                self.evaluating = None
                 self._add_epoch(event)
+            case Undone():
+                self._undo(event)
             case NormalizationRead():
                 self._add_normalization(event)
             case FlowRead():
@@ -202,7 +237,52 @@ class History:
         else:
             self.plans.append(event)
 
+    @property
+    def undoable(self) -> Intervened | None:
+        """The intervention that would be taken back next."""
+        return self._marks[-1][0] if self._marks else None
+
+    def _mark(self, event: Intervened) -> None:
+        """Keep all that is known before an intervention."""
+        kept = {
+            name: value.copied() if isinstance(value, Series) else copy.copy(value)
+            for name, value in self.__dict__.items()
+            if name not in ("branches", "notices", "_marks")
+        }
+        self._marks.append((event, kept))
+
+    def _undo(self, event: Undone) -> None:
+        """Go back to before the newest intervention, and keep what came after as a branch."""
+        branch = event.branch
+        if branch is None and self._marks:
+            undone, kept = self._marks.pop()
+            branch = self._branch(undone, self.interventions[len(kept["interventions"]) + 1 :], event.step)
+            status = self.status
+            self.__dict__.update(kept)
+            self.status = status
+        if branch is not None:
+            self.branches = [*self.branches, branch][-MAX_BRANCHES:]
+
+    def _branch(self, undone: Intervened, followed: list[Intervened], until: int) -> Branch:
+        """Return what came after an intervention."""
+        steps, losses = self.steps.points()
+        accuracies = self.steps.points("accuracy")[1]
+        after = range(bisect_right(steps, undone.step), len(steps))
+        after = after[:: max(1, math.ceil(len(after) / MOST_BRANCH_POINTS))]
+        return Branch(
+            undone,
+            until,
+            tuple(steps[i] for i in after),
+            {name: tuple(values[i] for i in after) for name, values in losses.items()},
+            {name: tuple(values[i] for i in after) for name, values in accuracies.items()},
+            tuple(row for row in self.evaluations if row.step > undone.step)[-MOST_BRANCH_POINTS:],
+            tuple(row for row in self.epochs if row.step > undone.step)[-MOST_BRANCH_POINTS:],
+            tuple(followed)[-MOST_BRANCH_POINTS:],
+        )
+
     def _add_intervention(self, event: Intervened) -> None:
+        if event.action in INTERVENTIONS:
+            self._mark(event)
         self.interventions.append(event)
         if event.action in self.settings and event.after is not None:
             self.settings[event.action] = event.after
@@ -211,8 +291,12 @@ class History:
 
     def _add_normalization(self, event: NormalizationRead) -> None:
         self.normalization_now = event
+        numbers = sum(6 * len(layer.weight) for layers in event.arms.values() for layer in layers)
+        most = max(2, min(MAX_READINGS, MAX_READING_NUMBERS // max(1, numbers)))
+        self._readings_seen, self._readings_stride = _append_evenly(
+            self.readings, event, self._readings_seen, self._readings_stride, most
+        )
         if not event.live:
-            numbers = sum(6 * len(layer.weight) for layers in event.arms.values() for layer in layers)
             limit = max(2, min(MAX_EPOCHS, MAX_NORMALIZATION_NUMBERS // max(1, numbers)))
             self._normalization_stride = _append_thinned(self.normalization, event, self._normalization_stride, limit)
 
@@ -243,6 +327,20 @@ class History:
         for name, metrics in event.validation.items():
             if name not in self.best or metrics.accuracy > self.best[name].validation_accuracy:
                 self.best[name] = Best(metrics.accuracy, metrics.loss, event.epoch, event.step)
+
+
+def _append_evenly(rows: list[Any], row: Any, seen: int, stride: int, limit: int) -> tuple[int, int]:
+    """Append the newest of `seen` + 1 rows to every `stride`-th of those before; return both numbers.
+
+    The newest one stays until the next one comes.
+    """
+    if rows and (seen - 1) % stride:
+        rows.pop()
+    rows.append(row)
+    if len(rows) > limit:
+        rows[:] = [*rows[:-1:2], row]
+        stride *= 2
+    return seen + 1, stride
 
 
 def _append_thinned(rows: list[Any], row: Any, stride: int, limit: int) -> int:

@@ -18,9 +18,9 @@ from bntui.tui.sources.live import LiveRun
 from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.textual_private import Palette
 from bntui.tui.theme import THEMES, Look
-from bntui.tui.views.charts import ChartView
-from bntui.tui.views.figures import StepAxis
+from bntui.tui.views.panel import Panel
 from bntui.tui.views.switcher import Views
+from bntui.tui.views.view import StepAxis
 from bntui.tui.widgets.dialog import SCROLLING
 
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
@@ -109,13 +109,23 @@ class LookingApp(CommandApp):
         self._urgent = True
         self._draw_text()
 
-    def action_flow(self) -> None:
-        """Show what flows through the layers, and from there why."""
-        self.action_view("mechanism" if self._views.shown == "flow" else "flow")
+    def action_panel(self, by: int) -> None:
+        """Give the focus to another panel of the view."""
+        panels = self._views.panels
+        if panels is None:
+            self._say("this view has one panel")
+            return
+        self._say(f"{panels.focus_next(by)} has the focus; c shows it alone")
+        self._draw_chart()
 
-    def action_next_view(self) -> None:
-        """Show the next view."""
-        self.action_view(self._views.next())
+    def action_maximise(self) -> None:
+        """Show the panel with the focus alone, or all again."""
+        panels = self._views.panels
+        if panels is None:
+            self._say("this view has one panel")
+            return
+        self._say(panels.maximise())
+        self._urgent = True
 
     def action_layer(self, by: int) -> None:
         """Choose a BN layer."""
@@ -130,15 +140,16 @@ class LookingApp(CommandApp):
         self._draw_text()
         self._draw_chart()
 
-    def action_chart(self, name: str, *arguments: object) -> None:
-        """Look at the charts in another way, and say so: a method of `Charts`."""
-        self._say(self._look_at_charts(name, *arguments))
-
-    def _look_at_charts(self, name: str, *arguments: object) -> str:
-        said: str = getattr(self._views.charts, name)(*arguments)
+    def action_look(self, name: str, *arguments: object) -> None:
+        """Look at the run in another way, and say so: a method of `View`."""
+        said: str = getattr(self._views.view, name)(self.history, *arguments)
+        self._say(said)
         self._redraw_charts()
         self._draw_chart()
-        return said
+
+    def action_quantity(self) -> None:
+        """Have the heat map show another quantity, or the table be sorted by another."""
+        self.action_look("next_sort" if self._views.shown == "layers" else "next_quantity")
 
     def action_command_palette(self) -> None:
         """Search all actions."""
@@ -168,9 +179,19 @@ class LookingApp(CommandApp):
         text.append("\nEscape closes this list.", style="dim not bold")
         self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
 
-    def on_chart_view_inspected(self, event: ChartView.Inspected) -> None:
+    def on_panel_clicked(self, event: Panel.Clicked) -> None:
+        """Give the focus to a panel."""
+        if self._views.panels is not None:
+            self._views.panels.focus_panel(event.panel)
+            self._urgent = True
+
+    def on_panel_inspected(self, event: Panel.Inspected) -> None:
         """Put the inspect cursor where somebody clicked."""
-        self._look_at_charts("inspect", StepAxis(self.history, event.kind).step_at(event.x))
+        self.action_look("inspect", StepAxis(self.history, event.kind).step_at(event.x))
+
+    def on_panel_chosen(self, event: Panel.Chosen) -> None:
+        """Choose the channel that somebody clicked at."""
+        self._choose(unit=event.channel - (-1 if self._views.view.unit is None else self._views.view.unit))
 
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""

@@ -43,6 +43,13 @@ class Look:
     theme: str = "dark"
     """`dark` or `light`, as the terminal's background is."""
     coloured: bool = True
+    few_colours: bool = False
+    """Whether the terminal has sixteen colours: sizes are then told by characters."""
+
+    @property
+    def solid(self) -> bool:
+        """Whether a value can be told by the colour of a cell."""
+        return self.coloured and not self.few_colours and not self.ascii_only
 
     @property
     def ascii_only(self) -> bool:

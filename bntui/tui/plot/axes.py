@@ -131,3 +131,19 @@ def short_number(value: float) -> str:
         return scientific(value, 0).rjust(4)
     forms = [f"{value:.{decimals}f}".replace("0.", ".", 1 if abs(value) < 1 else 0) for decimals in (3, 2, 1, 0)]
     return next((form for form in forms if len(form) <= 4), forms[-1]).rjust(4)
+
+
+def brief(value: float) -> str:
+    """Return about three digits in as few cells as that takes, such as `0.42`, `-2`, `1,875` or `5.0e-9`."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if size < 1e-3 or size >= 99_999.5:
+        return scientific(value, 1)
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    decimals = 2 - math.floor(math.log10(size))
+    text = f"{value:.{min(decimals, 4)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.text import Text
 
 from bntui.tui.plot.axes import SMALLEST, Axis, around, clamp, round_ticks, scientific, y_limits
 from bntui.tui.plot.canvas import DOTS, Curve, paint
 from bntui.tui.plot.curves import thin, value_at, visible
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.grid import Grid
 from bntui.tui.plot.legend import Entry, draw_heading, draw_summary
 from bntui.tui.theme import ASCII_GLYPHS, GLYPHS
@@ -70,24 +70,6 @@ class Chart:
     """The part to show; all of it by default."""
     empty: str = "…"
     """What the chart waits for while no line has a finite value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A drawn chart."""
-
-    text: Text
-    left: int = 0
-    """The column at which its x axis begins."""
-    x_axis: Axis | None = None
-    """None where there is nothing drawn along one."""
-
-    def x_at(self, column: int) -> float | None:
-        """Return the x under the middle of a column, None outside the axis."""
-        if self.x_axis is None or not 0 <= column - self.left < self.x_axis.cells:
-            return None
-        share = (column - self.left + 0.5) / self.x_axis.cells
-        return self.x_axis.low + share * (self.x_axis.high - self.x_axis.low)
 
 
 def draw(

@@ -26,7 +26,7 @@ from bntui.messages.arms import first_normalized
 from bntui.messages.events import Explained
 from bntui.messages.history import ENDED, History
 from bntui.tui.theme import Look
-from bntui.tui.views.flows import STEP_FIRST
+from bntui.tui.views.flow import STEP_FIRST
 from bntui.tui.views.formulas import BLOCK, CELL, GAP, FormulaBlock, beside, gradient_cells, minus, ten_cells, written
 from bntui.tui.views.words import layer_word
 

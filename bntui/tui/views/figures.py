@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.history import History
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look
+from bntui.tui.views.view import StepAxis, View
 from bntui.tui.views.words import initials
 
 TITLES = {
@@ -19,29 +18,8 @@ TITLES = {
     "train-accuracy": "train accuracy",
     "validation-accuracy": "validation accuracy",
 }
-SMOOTHINGS = (0.0, 0.5, 0.8, 0.95)
-AXES = ("step", "epoch", "seconds")
-
 _LETTERS = {"pause": "p", "restart": "r", "stop": "q"}
 """What marks on the charts what else a person did: its key."""
-
-
-@dataclass
-class View:
-    """How the charts are looked at; the same for all four."""
-
-    log_y: bool = False
-    smoothing: float = 0.95
-    x_axis: str = "step"
-    recent: bool = False
-    cursor: int | None = None
-    """Step under the inspect cursor."""
-    layer: int = 0
-    """Which layer the views of one layer show, counted over all arms, and on beyond the last."""
-    unit: int | None = None
-    """Which of its units; None for all together, where that can be shown."""
-    replay: bool = False
-    """Whether nothing trains that could be looked into."""
 
 
 def figure(name: str, history: History, view: View, look: Look) -> Chart:
@@ -95,33 +73,3 @@ def _points(name: str, history: History, recent: bool) -> tuple[Sequence[int], d
         return [step for step, _ in history.recent], {arm: [row[i] for row in losses] for i, arm in enumerate(names)}
     steps, means = history.steps.points()
     return steps, dict(means)
-
-
-class StepAxis:
-    """Where a step lies on the x axis."""
-
-    def __init__(self, history: History, kind: str) -> None:
-        self._kind = kind
-        self._epochs_at = history.epochs_at
-        series = history.steps
-        self._steps = [0, *(series.width * (i + 1) for i in range(len(series.seconds))), max(1, history.step)]
-        self._seconds = [0.0, *series.seconds, history.train_seconds]
-
-    def at(self, step: int) -> float:
-        """Return the x of a step."""
-        if self._kind == "step":
-            return float(step)
-        if self._kind == "epoch":
-            return self._epochs_at(step)
-        right = min(max(1, bisect.bisect_left(self._steps, step)), len(self._steps) - 1)
-        left = right - 1
-        width = self._steps[right] - self._steps[left]
-        share = (step - self._steps[left]) / width if width else 1.0
-        return self._seconds[left] + share * (self._seconds[right] - self._seconds[left])
-
-    def step_at(self, x: float) -> int:
-        """Return the step that lies nearest to an x."""
-        if self._kind == "step":
-            return round(x)
-        # Epochs and seconds grow with the steps: the first step that does not lie before.
-        return bisect.bisect_left(range(self._steps[-1] + 1), x, key=self.at)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
-from bntui.messages.events import LayerStatistics, NormalizationRead
+from bntui.messages.events import Explained, Finished, LayerStatistics, NormalizationRead, Started
 from bntui.messages.history import History
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
+from bntui.tui.views.panel import PanelKind
+from bntui.tui.views.view import View
 from bntui.tui.views.words import layer_word, norm_word
 
 _ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
@@ -139,66 +139,19 @@ def _distance(a: Sequence[float], b: Sequence[float]) -> float:
     return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / max(1, len(a)))
 
 
-class ChannelTable(ScrollView):
-    """Every channel of a layer, a row each; only the rows on the screen are made."""
+def draw_channels(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Draw the table of the chosen layer's channels."""
+    return Drawing(layer_panel(history, view.layer, look, width, height))
 
-    COLUMNS = ("channel", "running mean", "batch mean", "running var", "batch var", "weight", "bias", "Δ mean", "Δ var")
 
-    def __init__(self) -> None:
-        super().__init__(id="channels")
-        self._look = Look()
-        self._layer: LayerStatistics | None = None
-        self._before: LayerStatistics | None = None
-        self._title, self._title_style = "", "bold"
+def draw_channel(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Draw the chosen channel's distributions and history."""
+    return Drawing(Text("the chosen channel"))
 
-    def show(self, history: History, number: int, look: Look) -> None:
-        """Show the newest reading of a layer; Δ is against the last epoch before it."""
-        self._look = look
-        reading, there = history.normalization_now, places(history)
-        if reading is None or not there:
-            self._title = _awaited(history)
-            self.refresh()
-            return
-        place = there[number % len(there)]
-        self._layer = _at(reading, place)
-        earlier = [r for r in history.normalization[-2:] if r.step < reading.step]
-        self._before = _at(earlier[-1], place) if earlier else None
-        title = f"{place_word(history, place)}, {len(self._layer.weight)} channels, after step {reading.step:,}"
-        self._title = f"{title}   [ and ] choose the layer; variances unbiased"
-        self._title_style = _title_style(history, place, look)
-        self.virtual_size = Size(sum(self._widths()), len(self._layer.weight) + 2)
-        self.refresh()
 
-    def _widths(self) -> list[int]:
-        return [8] + [14] * (len(self.COLUMNS) - 1)
-
-    def render_line(self, y: int) -> Strip:
-        """Draw one line of the visible part."""
-        x, top = self.scroll_offset
-        if y == 0:
-            text = Text().append(self._title, style=self._title_style)
-        elif y == 1:
-            names = zip(self.COLUMNS, self._widths(), strict=True)
-            text = Text().append("".join(name.rjust(width) for name, width in names), style="dim")
-        else:
-            text = self._row(top + y - 2)
-        text.plain = self._look.text(text.plain)
-        strip = Strip(text.render(self.app.console, end=""))
-        return strip.crop_extend(x if y else 0, (x if y else 0) + self.size.width, self.rich_style).apply_style(
-            self.rich_style
-        )
-
-    def _row(self, channel: int) -> Text:
-        layer, before = self._layer, self._before
-        if layer is None or channel >= len(layer.weight):
-            return Text("")
-        values = [
-            layer.running_mean[channel], layer.batch_mean[channel], layer.running_var[channel],
-            layer.batch_var[channel], layer.weight[channel], layer.bias[channel],
-        ]  # fmt: skip
-        if before is not None:
-            values += [layer.running_mean[channel] - before.running_mean[channel],
-                       layer.running_var[channel] - before.running_var[channel]]  # fmt: skip
-        return Text(
-            f"{channel:>8}" + "".join(f"{value:>14.5f}" if math.isfinite(value) else f"{'-':>14}" for value in values)
-        )
+LAYERS = {
+    "layers-group": [
+        PanelKind("channels", draw_channels, (NormalizationRead, Started, Finished)),
+        PanelKind("channel", draw_channel, (NormalizationRead, Explained, Started, Finished)),
+    ]
+}

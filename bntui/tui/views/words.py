@@ -76,3 +76,15 @@ def told(history: History, event: Intervened) -> str:
         return INTERVENTIONS[action].done.format(arm=history.labels.get(str(after), after))
     name = setting_word(history, action) if action in INTERVENTIONS else action.replace("_", " ")
     return f"{name} {value_word(action, before)} → {value_word(action, after)}"
+
+
+def norm_layer(history: History, arm: str, index: int) -> str:
+    """Return what a normalization layer of an arm is called, its index counted from 0: such as `BN 1 · norm1`."""
+    names = list(history.started.layers.get(arm, {})) if history.started else []
+    module = f" · {names[index]}" if index < len(names) else ""
+    return f"{layer_word(history, arm)} {index + 1}{module}"
+
+
+def weight_layer(index: int) -> str:
+    """Return what a layer with weights is called, its index counted from 0: such as `linear 1`."""
+    return f"linear {index + 1}"

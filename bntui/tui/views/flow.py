@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from rich.text import Text
 
 from bntui.messages.alerts import gradient_ratio, verdict
-from bntui.messages.events import FlowRead, Probed
+from bntui.messages.events import Finished, FlowRead, Paused, Probed, Started
 from bntui.messages.history import ENDED, History
 from bntui.tui.plot.axes import number
-from bntui.tui.plot.chart import Chart, Line
+from bntui.tui.plot.chart import Chart, Line, draw
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.figures import StepAxis, View
+from bntui.tui.views.panel import PanelKind
+from bntui.tui.views.view import StepAxis, View
 from bntui.tui.views.words import initials
 
 FLOW_TITLES = {
@@ -153,3 +156,13 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
 def label_cells(history: History) -> int:
     """Return how many cells the labels of the arms take, one below the other."""
     return max(13, *map(len, history.labels.values()))
+
+
+def _draw(name: str, history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    chart = flow_figure(name, history, view, look)
+    return draw(chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light")
+
+
+FLOW = {
+    "flow-grid": [PanelKind(name, partial(_draw, name), (FlowRead, Started, Paused, Finished)) for name in FLOW_TITLES]
+}

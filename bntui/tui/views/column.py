@@ -1,4 +1,4 @@
-"""The text beside the charts: how good each arm is, which one leads, and what happened of late."""
+"""The column beside the charts: the channels over time, how good each arm is, and what happened of late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from rich.text import Text
 
 from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.history import History
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
+from bntui.tui.views.layers import layer_panel
+from bntui.tui.views.view import View
 from bntui.tui.views.words import initials, told
 
 LABEL = 17
@@ -56,3 +59,18 @@ def latest(history: History, look: Look, height: int) -> Text:
     for step, what in sorted(rows, key=lambda row: row[0])[-height:]:
         text.append(f"step {step:>9,}  ", style="dim").append(f"{look.text(what)}\n")
     return text
+
+
+def draw_heat_map(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Draw a quantity of the chosen layer's channels over time."""
+    return Drawing(layer_panel(history, view.layer, look, width, height))
+
+
+def draw_score(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Write each arm's accuracy, and which one is ahead."""
+    return Drawing(summary(history, look, width))
+
+
+def draw_events(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Write what happened of late."""
+    return Drawing(latest(history, look, height))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from rich.text import Text
 
-from bntui.messages.events import Gap, Probed, Probes
+from bntui.messages.events import Finished, Gap, Paused, Probed, Probes, Started
 from bntui.messages.history import History
 from bntui.tui.plot.axes import number
-from bntui.tui.plot.chart import Chart, Line
+from bntui.tui.plot.chart import Chart, Line, draw
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.figures import StepAxis, View
-from bntui.tui.views.flows import awaited, label_cells, merged
+from bntui.tui.views.flow import awaited, label_cells, merged
+from bntui.tui.views.panel import PanelKind
+from bntui.tui.views.view import StepAxis, View
 from bntui.tui.views.words import initials
 
 MECHANISM_TITLES = {
@@ -111,3 +114,15 @@ def mechanism_summary(history: History, look: Look, width: int) -> Text:
     costs = ", ".join(f"{name} {value:.1f} ms" for name, value in last.milliseconds.items())
     text.append(f"the last reading took: {costs}", style="dim")
     return text
+
+
+def _draw(name: str, history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    chart = mechanism_figure(name, history, view, look)
+    return draw(chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light")
+
+
+WHY = {
+    "why-grid": [
+        PanelKind(name, partial(_draw, name), (Probed, Started, Paused, Finished)) for name in MECHANISM_TITLES
+    ]
+}

@@ -1,0 +1,173 @@
+"""Values as cells of colour, or of characters where there are no colours: heat maps and their legends."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Span, Text
+
+from bntui.tui.plot.axes import brief
+from bntui.tui.theme import Look
+
+DIVERGING = {
+    "dark": ("#d787ff", "#af5fd7", "#875faf", "#5f5f87", "#303030", "#5f875f", "#5faf5f", "#87d75f", "#d7ff5f"),
+    "light": ("#5f0087", "#8700af", "#af5fd7", "#d7afff", "#eeeeee", "#afd7af", "#5faf5f", "#008700", "#005f00"),
+}
+"""From the most negative value over zero to the most positive one, each exact in the 256-colour cube. Purple and green
+of equal lightness steps are told apart by people with any kind of colour blindness."""
+SEQUENTIAL = {
+    "dark": ("#1c1c1c", "#303030", "#4e4e4e", "#767676", "#afaf87", "#d7d787", "#ffff87"),
+    "light": ("#eeeeee", "#d0d0d0", "#b2b2b2", "#8a8a8a", "#5f5f5f", "#3a3a3a", "#1c1c1c"),
+}
+"""From nothing to much."""
+_SIGNED, _SIGNED_ASCII = "█▓▒░·+*#@", "=:-. +*#@"
+_SIZED, _SIZED_ASCII = " ·░▒▓█", " .:+*#"
+_CUBE = (0, 95, 135, 175, 215, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Which values get the colours at the ends; where it diverges, these are opposite numbers."""
+
+    low: float
+    high: float
+    diverging: bool = False
+
+    def share(self, value: float) -> float:
+        """Return where a value lies between the ends, from 0 to 1; NaN stays NaN."""
+        if math.isnan(value):
+            return value
+        if self.high <= self.low:
+            return 0.5 if self.diverging else 1.0
+        return max(0.0, min(1.0, (value - self.low) / (self.high - self.low)))
+
+
+def around_zero(values: Sequence[float], least: float = 0.0) -> Scale:
+    """Return a scale around zero that reaches to a round number which nine of ten sizes do not pass."""
+    sizes = sorted(abs(value) for value in values if math.isfinite(value))
+    usual = sizes[int(0.9 * (len(sizes) - 1))] if sizes else 0.0
+    end = _round_up(max(usual, least, 1e-12))
+    return Scale(-end, end, diverging=True)
+
+
+def between(values: Sequence[float]) -> Scale:
+    """Return a scale from the lowest to the highest finite value."""
+    finite = [value for value in values if math.isfinite(value)]
+    return Scale(min(finite, default=0.0), max(finite, default=1.0))
+
+
+def _round_up(value: float) -> float:
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((m * power for m in (1, 2, 3, 5) if m * power >= value * (1 - 1e-9)), 10 * power)
+
+
+def heat_rows(values: Sequence[Sequence[float]], scale: Scale, look: Look, colour: str = "") -> list[Text]:
+    """Draw rows of values, one below the other, a cell for each value.
+
+    With colours a line of text shows two rows of values, else one.
+
+    Parameters
+    ----------
+    values
+        Equally long rows; NaN leaves a cell empty.
+    scale
+        Of the colours.
+    look
+        How it is drawn.
+    colour
+        `#rrggbb` of which shades stand for sizes; the grey ones by default.
+    """
+    palette = _palette(scale, look, colour)
+    if not look.solid:
+        signs = _signs(scale, look)
+        return [_runs([(_pick(signs, scale.share(value)), "") for value in row]) for row in values]
+    lines = []
+    for i in range(0, len(values), 2):
+        upper, lower = values[i], values[i + 1] if i + 1 < len(values) else [math.nan] * len(values[i])
+        cells = []
+        for above, below in zip(upper, lower, strict=True):
+            top, bottom = (_pick(palette, scale.share(value)) for value in (above, below))
+            if top and bottom:
+                cells.append(("█", top) if top == bottom else ("▀", f"{top} on {bottom}"))
+            else:
+                cells.append(("▀", top) if top else ("▄", bottom) if bottom else (" ", ""))
+        lines.append(_runs(cells))
+    return lines
+
+
+def rows_in(lines: int, look: Look) -> int:
+    """Return how many rows of values so many lines of text show."""
+    return 2 * lines if look.solid else lines
+
+
+def legend(scale: Scale, look: Look, colour: str = "") -> Text:
+    """Write the scale: its ends, and the colours or characters between them."""
+    text = Text().append(f"{brief(scale.low)} ")
+    for sign, style in (
+        (("█", style) for style in _palette(scale, look, colour))
+        if look.solid
+        else ((sign, "") for sign in _signs(scale, look))
+    ):
+        text.append(sign, style=style)
+    return text.append(f" {'+' if scale.diverging and not look.ascii_only else ''}{brief(scale.high)}")
+
+
+def spread(x: Sequence[float], low: float, high: float, columns: int) -> list[int | None]:
+    """Return for each of so many columns between two x which point is shown there: the last one up to its middle.
+
+    None before the first point, and beyond the last by more than a column. A point later than all middles up to it is
+    shown where it lies, so that the newest one is always seen.
+    """
+    if not x or high <= low:
+        return [None] * columns
+    width = (high - low) / columns
+    shown: list[int | None] = []
+    for column in range(columns):
+        end = low + (column + 1) * width
+        i = bisect_right(x, end) - 1
+        shown.append(i if i >= 0 and end - width <= max(x[-1], low) else None)
+    return shown
+
+
+def shade(colour: str, share: float, light: bool) -> str:
+    """Return so much of a colour over the background of a theme, as the nearest one in the 256-colour cube."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    ground = 255 if light else 0
+    mixed = (min(_CUBE, key=lambda level: abs(level - (ground + share * (part - ground)))) for part in parts)
+    return "#{:02x}{:02x}{:02x}".format(*mixed)
+
+
+def _palette(scale: Scale, look: Look, colour: str) -> Sequence[str]:
+    if scale.diverging:
+        return DIVERGING[look.theme]
+    if colour:
+        light = look.theme == "light"
+        return [SEQUENTIAL[look.theme][0], *(shade(colour, share, light) for share in (0.35, 0.5, 0.65, 0.8, 1.0))]
+    return SEQUENTIAL[look.theme]
+
+
+def _signs(scale: Scale, look: Look) -> str:
+    if scale.diverging:
+        return _SIGNED_ASCII if look.ascii_only else _SIGNED
+    return _SIZED_ASCII if look.ascii_only else _SIZED
+
+
+def _pick(choices: Sequence[str], share: float) -> str:
+    """Return the choice that a share from 0 to 1 falls on; nothing for NaN."""
+    if math.isnan(share):
+        return ""
+    return choices[min(len(choices) - 1, int(share * len(choices)))]
+
+
+def _runs(cells: Sequence[tuple[str, str]]) -> Text:
+    """Return cells of a character and a style as a line, a span for each run of one style."""
+    spans, start = [], 0
+    for i in range(1, len(cells) + 1):
+        if i == len(cells) or cells[i][1] != cells[start][1]:
+            if cells and cells[start][1]:
+                spans.append(Span(start, i, cells[start][1]))
+            start = i
+    return Text("".join(sign or " " for sign, _ in cells), spans=spans, no_wrap=True, overflow="crop", end="")
