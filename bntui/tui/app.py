@@ -26,6 +26,8 @@ from bntui.tui.terminal.capture import Capture
 from bntui.tui.terminal.machine import Meter
 from bntui.tui.theme import Look
 from bntui.tui.views import status
+from bntui.tui.views.end_card import card_lines, end_card
+from bntui.tui.views.guide import guide
 from bntui.tui.views.switcher import WATCHED_BY, use_ascii_scroll_bars
 from bntui.tui.views.words import told
 from bntui.tui.widgets.hints import Hints
@@ -34,6 +36,9 @@ from bntui.tui.widgets.picture import Picture
 TICK_SECONDS = 0.1
 DRAW_SECONDS = 0.4
 """Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
+
+GUIDED_FROM = 18
+"""Lines of a screen from which on one of them says what one sees."""
 
 TOASTS_AT_ONCE = 3
 """Notices of one moment that are shown on top of the views; all of them are in the log."""
@@ -69,6 +74,9 @@ class BntuiApp(LookingApp):
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._header, self._state, self._tiny = (Picture(id=name) for name in ("header", "state", "tiny"))
         self._hints = Hints()
+        self._guide, self._card = Picture(id="guide"), Picture(id="card")
+        self._guided = True
+        """Whether the line that says what one sees is shown, and at the end what comes next."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped_by = 0
         """Signal that came before the app could act on it."""
@@ -79,6 +87,8 @@ class BntuiApp(LookingApp):
         yield self._dialog
         yield self._header
         yield self._views
+        yield self._card
+        yield self._guide
         yield self._state
         yield self._hints
         yield self._tiny
@@ -139,7 +149,7 @@ class BntuiApp(LookingApp):
         if not self.screen_stack:  # the clock may strike while the screens are being taken down
             return
         self._take_in()
-        due = time.monotonic() - self._drawn >= DRAW_SECONDS or self._urgent
+        due = time.monotonic() - self._drawn >= DRAW_SECONDS or self._urgent or self._together
         if due or self._changed:
             self._draw_text()
         if due:
@@ -186,14 +196,22 @@ class BntuiApp(LookingApp):
                 if event.seconds - seconds >= 1 or step == 0:
                     self._rate = (event.step - step) / max(1e-9, event.seconds - seconds)
                     self._seen_rate = (event.step, event.seconds)
-            case e.Paused() | e.Resumed():
+            case e.EpochEnded():
+                # What is drawn of it on several panels is to be of the same moment.
+                self._together = self._changed = True
+            case e.Paused() | e.Resumed() | e.Evaluating():
                 self._changed = True
             case e.Intervened():
                 self._changed = self._urgent = True
                 self._waiting = ""
                 self._views.say(self.look.text(f"step {event.step:,}: {told(self.history, event)}"))
+            case e.Undone():
+                self._changed = self._urgent = True
+                self._waiting = ""
+                self._views.say(self.look.text(f"step {event.step:,}: undone, back to step {event.to:,}"))
             case e.Alert():
                 self._views.say(f"step {event.step:,}: {event.message}")
+                self._alerted(event)
             case e.Notice():
                 self._waiting = ""
             case e.Restarted():
@@ -212,6 +230,11 @@ class BntuiApp(LookingApp):
             self._views.say(text)
         for text in texts[-TOASTS_AT_ONCE:]:
             self.notify(self.look.text(plain_text(text)), markup=False)
+
+    def _alerted(self, alert: e.Alert) -> None:
+        """Have an alert seen in any view."""
+        if isinstance(self.source, LiveRun):
+            self.notify(self.look.text(plain_text(alert.message)), severity="warning", markup=False)
 
     def _begin_again(self) -> None:
         if self._meter is not None:
@@ -255,6 +278,7 @@ class BntuiApp(LookingApp):
             return
         self._header.show(status.header(self.history, self.look, width, self._rate))
         self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
+        self._show_guide(width, base.size.height)
         self.source.control.watching = frozenset(WATCHED_BY[self._views.shown])
         self._views.draw_text(self.look, width)
 
@@ -274,7 +298,39 @@ class BntuiApp(LookingApp):
         usage = None if self._meter is None else self._meter.usage
         self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage))
 
+    def _show_guide(self, width: int, height: int) -> None:
+        """Redraw the line that says what one sees, what to look for and what to try; at the end of a run its card."""
+        shown = self._views.shown
+        lines = card_lines(height) if self._guided and self._ended and shown == "charts" and self.history.step else 0
+        self._guide.display = self._guided and height >= GUIDED_FROM
+        if self._guide.display:
+            replay = isinstance(self.source, Playback)
+            self._guide.show(guide(self.history, shown, self.look, width, replay))
+        if self._card.display != (lines > 0):
+            self._card.display = lines > 0
+            self._redraw_charts()
+        if lines:
+            places, folder = [], None
+            if isinstance(self.source, LiveRun):
+                places, folder = self.source.recorder.places, self.source.recorder.folder
+            text = end_card(self.history, self.look, width - 2, lines, places, folder)
+            self._card.styles.height = min(lines, text.plain.count("\n") + 1)
+            text.plain = self.look.text(text.plain) if self.look.ascii_only else text.plain
+            self._card.show(text)
+
+    def action_guide(self) -> None:
+        """Hide the line that says what one sees, or show it again."""
+        self._guided = not self._guided
+        self._say("the guide is shown" if self._guided else "the guide is hidden; i shows it")
+        self._draw_text()
+
     def _draw_chart(self) -> None:
-        """Redraw one chart that changed: it costs the trainer, and a person's next key, as long as it takes."""
+        """Redraw one panel that changed: it costs the trainer, and a person's next key, as long as it takes."""
         self._drawn = time.monotonic()
-        self._urgent = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
+        waits = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
+        self._urgent = waits
+        if self._together and not self.screen_stack[0].has_class("tiny") and self._views.changed:
+            # One after the other, with what a person presses in between.
+            self.call_later(self._draw_chart)
+        else:
+            self._together = False

@@ -24,8 +24,8 @@ from bntui.tui.views.view import StepAxis
 from bntui.tui.widgets.dialog import SCROLLING
 
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
-AT_THE_END = ("restart", "export")
-"""Keys of a trainer that still do something when the run has ended."""
+HELP_GROUPS = {"train": "Train", "intervene": "Intervene", "look": "Look", "program": "The program"}
+"""Titles of the groups of keys, in their order."""
 _LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)
 
 
@@ -43,7 +43,9 @@ class LookingApp(CommandApp):
         self._views = Views(self.history)
         self._views.view.replay = isinstance(source, Playback)
         self._changed = self._urgent = False
-        """Whether what is told in words is to be redrawn, or a chart, without waiting for its turn."""
+        """Whether what is told in words is to be redrawn, or a panel, without waiting for its turn."""
+        self._together = False
+        """Whether all panels that have changed are to be drawn one right after the other."""
 
     def _draw_text(self) -> None:
         """Redraw what is told in words."""
@@ -171,13 +173,22 @@ class LookingApp(CommandApp):
             super().action_suspend_process()
 
     def action_help(self) -> None:
-        """Show the key table."""
-        text = Text("Keys\n\n", style="bold")
-        for key in self._keys:
-            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
-            text.append(f"{self.look.text(key.help)}\n", style="not bold")
+        """Show the keys, first those that do something here and now."""
+        here = [key for key in self._keys if self._allowed(key) and (not key.views or self._views.shown in key.views)]
+        text = Text("Keys that do something here and now\n", style="bold")
+        for group, title in HELP_GROUPS.items():
+            self._list_keys(text, title, [key for key in here if key.group == group])
+        self._list_keys(text, "In other views, or at another time", [key for key in self._keys if key not in here])
         text.append("\nEscape closes this list.", style="dim not bold")
         self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
+
+    def _list_keys(self, text: Text, title: str, keys: Sequence[Key]) -> None:
+        """Add keys to the help, if there are any."""
+        if keys:
+            text.append(f"\n{title}\n", style="bold")
+        for key in keys:
+            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
+            text.append(f"{self.look.text(key.help)}\n", style="not bold")
 
     def on_panel_clicked(self, event: Panel.Clicked) -> None:
         """Give the focus to a panel."""
@@ -204,7 +215,9 @@ class LookingApp(CommandApp):
     def _allowed(self, key: Key) -> bool:
         if not key.live:
             return True
-        return not isinstance(self.source, Playback) and (not self._ended or key.name in AT_THE_END)
+        if isinstance(self.source, Playback):
+            return False
+        return key.at_the_end if self._ended else key.name != "more"
 
     def _runner(self, action: str) -> Callable[[], Any]:
         async def run() -> None:
@@ -216,7 +229,8 @@ class LookingApp(CommandApp):
         """Return the keys of which the line of hints shows some: at the end of a run other ones."""
         if not self._ended:
             return self._keys
-        return [replace(key, hint=True, word="run again") if key.name == "restart" else key for key in self._keys]
+        words = {"restart": "run again", "more": "more epochs"}
+        return [replace(key, hint=True, word=words[key.name]) if key.name in words else key for key in self._keys]
 
     def _wear(self, theme: str) -> None:
         """Take the colours of a dark or a light background."""

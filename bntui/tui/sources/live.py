@@ -75,6 +75,10 @@ class LiveRun:
         run.before = [*self.before, *([self.recorder.folder] if self.recorder.folder is not None else [])]
         return run
 
+    def more(self, epochs: int) -> LiveRun:
+        """Go on with this run, which has ended, for so many more epochs."""
+        raise NotImplementedError
+
     def log(self, line: str) -> None:
         """Add a line to the log of the run."""
         self.recorder.log(line)

@@ -109,6 +109,11 @@ class Views(ContentSwitcher):
         for view in self._panelled.values():
             view.mark_for(event)
 
+    @property
+    def changed(self) -> bool:
+        """Whether a panel on the screen is to be drawn anew."""
+        return self.panels is not None and any(panel.dirty and all(panel.size) for panel in self.panels.shown)
+
     def draw_next(self, look: Look) -> bool:
         """Draw one panel of the view that is shown; return whether a person waits for another."""
         return self.panels is not None and self.panels.draw_next(look)

@@ -1,0 +1,132 @@
+"""What a person sees, what to look for, what to try: one line for every view and state, from one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from bntui.messages.arms import first_normalized
+from bntui.messages.history import ENDED, History
+from bntui.tui.theme import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What is told of a view. Each part fits a line of 50 cells."""
+
+    see: str
+    look_for: str
+    to_try: str
+    """What can be pressed, where something trains; keys are those of the table, as it is by default."""
+    to_try_at_rest: str = ""
+    """The same where nothing trains any more."""
+
+
+_CHARTS = Guide(
+    "loss and accuracy of all networks, on the same batches",
+    "who falls first, and the distance between train and validation",
+    "b normalization off · + a larger learning rate",
+    "← → read values · z zoom · y log",
+)
+VIEWS = {
+    "charts": _CHARTS,
+    "layers": Guide(
+        "each channel's running mean ○ and batch mean ●",
+        "wide gaps: there train and eval mode disagree",
+        "↑ ↓ a channel · w PreciseBN · f freeze",
+        "↑ ↓ a channel · g sort · [ ] layer",
+    ),
+    "flow": Guide(
+        "gradients and activations, layer by layer",
+        "bars that shrink from layer to layer: gradients vanish",
+        "[ ] a layer · b normalization off, and compare",
+        "[ ] a layer · tab and c: one panel alone",
+    ),
+    "why": Guide(
+        "internal covariate shift, loss landscape, train/eval gap",
+        "whether they differ between the arms; why BN helps is debated",
+        "b normalization off · [ ] a layer",
+        "[ ] a layer · y log · t x axis",
+    ),
+    "explain": Guide(
+        "one channel of the batch being trained on, step by step",
+        "how mean and variance of the batch come back in ∂x",
+        "s one step, paused · } next channel · f freeze",
+        "} next channel · ] next layer",
+    ),
+    "log": Guide(
+        "what happened: interventions, alerts, whatever was printed",
+        "alerts, and what was changed before them",
+        "1 back to the charts",
+        "1 back to the charts",
+    ),
+}
+"""By view, while a run goes on and nothing is special."""
+FIRST_EPOCH = Guide(
+    "the first epoch: loss and accuracy of all networks",
+    "which curve falls first, and whether it stays ahead",
+    "space pause · 2 look into the layers",
+)
+SWITCHED_OFF = Guide(
+    "{arm} runs without its normalization; its weights had it",
+    "how far the loss jumps, and whether it recovers",
+    "b on again · u undo: as if never switched off",
+)
+FROZEN = Guide(
+    "batch norm normalizes by its running statistics, also in training",
+    "whether training still gets on, and the gap grows",
+    "f let them move again · u undo",
+)
+PAUSED = Guide(
+    "training waits after step {step:,}",
+    "one step at a time: what it changes",
+    "s one step · space go on · 5 this batch in numbers",
+)
+LOADING = Guide("torch and the data are being loaded", "the first steps, in a moment", "? all keys · q quit")
+ENDED_CHARTS = Guide(
+    "the run is over: {status} after step {step:,}",
+    "who is ahead, and since when",
+    "r run again · k more epochs · 2-5 look inside",
+    "← → read values · 2-5 look inside · q quit",
+)
+
+
+def guide_of(history: History, shown: str, replay: bool) -> Guide:
+    """Return what is told of the view that is shown, in the state that the run is in."""
+    switched = first_normalized(history.arms)
+    if history.started is None:
+        return LOADING if not replay else VIEWS[shown]
+    if history.status in ENDED or replay:
+        return ENDED_CHARTS if shown == "charts" else VIEWS[shown]
+    if history.status == "paused":
+        return PAUSED if shown in ("charts", "log") else VIEWS[shown]
+    if shown == "charts":
+        if switched is not None and not history.settings["bn"]:
+            return SWITCHED_OFF
+        if history.settings["freeze"]:
+            return FROZEN
+        if not history.epochs:
+            return FIRST_EPOCH
+    return VIEWS[shown]
+
+
+def guide(history: History, shown: str, look: Look, width: int, replay: bool) -> Text:
+    """Write the line for a view: as many of its parts as fit, what to try last of all to go."""
+    found = guide_of(history, shown, replay)
+    switched = first_normalized(history.arms)
+    told = {"arm": switched.label if switched else "", "step": history.step, "status": history.status}
+    trying = found.to_try
+    if replay or (history.status in ENDED and shown != "charts"):
+        trying = found.to_try_at_rest or trying
+    see, look_for, trying = (part.format(**told) for part in (found.see, found.look_for, trying))
+    parts = [("", see), ("look for ", look_for), ("try ", trying)]
+    for first in range(3):
+        text = Text(no_wrap=True, overflow="crop", style="dim")
+        for i, (word, part) in enumerate(parts[first:]):
+            text.append(look.text(f"{'   ' if i else ' '}"))
+            text.append(word, style="not dim" if word == "try " else "")
+            text.append(look.text(part), style="not dim" if word == "try " else "")
+        if len(text) <= width:
+            return text
+    return text
