@@ -19,7 +19,7 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.textual_private import Palette
 from bntui.tui.theme import THEMES, Look
 from bntui.tui.views.panel import Panel
-from bntui.tui.views.switcher import Views
+from bntui.tui.views.switcher import VIEWS, Views
 from bntui.tui.views.view import StepAxis
 from bntui.tui.widgets.dialog import SCROLLING
 
@@ -72,6 +72,11 @@ class LookingApp(CommandApp):
         if self._said:
             self._said, self._changed = "", True
         bound = self.bound_to(event.key)
+        elsewhere = self._only_elsewhere(event.key)
+        if elsewhere:
+            self._say(elsewhere)
+            event.prevent_default()
+            return
         if not bound and event.key in SCROLLING:
             self._say_if(self._views.scroll(event.key))
         elif not bound:
@@ -80,6 +85,15 @@ class LookingApp(CommandApp):
             self._say(f"{named} does nothing here" + (f"; {helping} lists the keys" if helping else ""))
         elif not any(self.check_action(binding.action.removeprefix("app.").partition("(")[0], ()) for binding in bound):
             self._say(NOTHING_TRAINS)
+
+    def _only_elsewhere(self, pressed: str) -> str:
+        """Say in which views a key does something, if it does nothing in this one."""
+        key = next((key for key in self._keys for binding in self.bound_to(pressed) if binding.id == key.name), None)
+        if key is None or not key.views or self._views.shown in key.views:
+            return ""
+        numbers = [str(VIEWS.index(name) + 1) for name in key.views]
+        where = f"views {', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else f"view {numbers[0]}"
+        return f"{spell(key, self.look.ascii_only).split()[0]} ({key.word}) does something in {where}, not in this one"
 
     def on_paste(self) -> None:
         """Say that what was pasted goes nowhere, as no text is asked for."""
@@ -137,6 +151,10 @@ class LookingApp(CommandApp):
         """Choose a unit."""
         self._choose(unit=by)
 
+    def action_explain_channel(self) -> None:
+        """Explain the chosen channel."""
+        self.action_view("explain")
+
     def _choose(self, layer: int = 0, unit: int = 0) -> None:
         self._say(self._views.choose(self.source.control, layer, unit))
         self._draw_text()
@@ -174,7 +192,7 @@ class LookingApp(CommandApp):
 
     def action_help(self) -> None:
         """Show the keys, first those that do something here and now."""
-        here = [key for key in self._keys if self._allowed(key) and (not key.views or self._views.shown in key.views)]
+        here = [key for key in self._keys if self._allowed(key) and self._fits_view(key)]
         text = Text("Keys that do something here and now\n", style="bold")
         for group, title in HELP_GROUPS.items():
             self._list_keys(text, title, [key for key in here if key.group == group])
@@ -207,10 +225,13 @@ class LookingApp(CommandApp):
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""
         for key in self._keys:
-            if self._allowed(key) and key.name != "palette":
+            if self._allowed(key) and self._fits_view(key) and key.name != "palette":
                 yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
         other = "light" if self.look.theme == "dark" else "dark"
         yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
+
+    def _fits_view(self, key: Key) -> bool:
+        return not key.views or self._views.shown in key.views
 
     def _allowed(self, key: Key) -> bool:
         if not key.live:

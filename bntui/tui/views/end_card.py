@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -64,9 +64,11 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     kept.sort(key=lambda i: (rows[i][1] == "next", i))
     text = Text(no_wrap=True, overflow="crop")
     took = f", {duration(history.wall_seconds)}" if history.wall_seconds else ""
-    text.append(f"{history.status} after {history.step:,} steps{took}", style="bold")
-    text.append(look.text("   r run again · k more epochs · 1-6 views · x export · q quit\n"), style="dim")
-    text.append_text(result(history, look)).append("\n")
+    long = f"{history.status} after {history.step:,} steps{took}"
+    keys = look.text("r run again · k more epochs · 1-6 views · x export · q quit")
+    text.append(long if len(long) + len(keys) + 3 <= width else history.status, style="bold")
+    text.append(f"   {keys}\n", style="dim")
+    text.append_text(next(form for form in (*_results(history, look), Text()) if len(form) <= width)).append("\n")
     before = ""
     for i in kept:
         _, label, told = rows[i]
@@ -77,22 +79,24 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     return text
 
 
-def result(history: History, look: Look) -> Text:
-    """Write how good each arm is, and whether one is ahead."""
-    text = Text()
+def _results(history: History, look: Look) -> Iterator[Text]:
+    """Yield how good each arm is, and whether one is ahead, in all lengths, the longest first."""
     if not history.epochs:
-        return text.append("no epoch was evaluated")
-    last = history.epochs[-1].validation
-    accents = look.of(history.arms)
+        yield Text("no epoch was evaluated")
+        return
+    last, accents = history.epochs[-1].validation, look.of(history.arms)
     ranked: list[Arm] = sorted(history.arms, key=lambda arm: -last[arm.name].accuracy)
-    for arm in ranked:
-        glyph, colour = accents[arm.name]
-        text.append(f"{glyph} {arm.label} ", style=colour).append(
-            f"{100 * last[arm.name].accuracy:.1f} %  ", style="bold"
-        )
     points = 100 * (last[ranked[0].name].accuracy - last[ranked[1].name].accuracy)
-    lead = f"{ranked[0].label} is ahead by {points:.1f} points" if points >= 0.05 else "there is no leader"
-    return text.append(f"of the validation samples are classified rightly: {lead}, with one seed")
+    ahead = f"{ranked[0].label} is ahead by {points:.1f} points" if points >= 0.05 else "there is no leader"
+    longest = f"of the validation samples classified rightly: {ahead}, with one seed"
+    brief = f"{ahead} (one seed)"
+    for labelled, rest in ((True, longest), (True, brief), (True, ""), (False, brief), (False, "")):
+        text = Text()
+        for arm in ranked:
+            glyph, colour = accents[arm.name]
+            text.append(f"{glyph} {arm.label} " if labelled else f"{glyph} ", style=colour)
+            text.append(f"{100 * last[arm.name].accuracy:.1f} %  ", style="bold")
+        yield text.append(rest)
 
 
 def _next(command: str) -> list[str]:
