@@ -152,7 +152,7 @@ _ROWS = (
         choices=(
             ("running", "the running statistics, as eval() does"),
             ("batch", "each batch's own, as if eval() were forgotten"),
-            ("single", "each sample's own, as if eval() were forgotten for one sample at a time"),
+            ("single", "each sample's own: eval() forgotten, one at a time"),
             ("precise", "estimated anew over 10,000 training samples: PreciseBN"),
         ),
         marker="e", word="evaluated by", state_word="eval by",

@@ -164,13 +164,19 @@ class BntuiApp(LookingApp):
             self._draw_text()
 
     def _take_in(self) -> None:
-        notices = []
+        notices, alerts = [], []
         for event in self.source.poll():
             self.history.apply(event)
             self._react(event)
-            if isinstance(event, e.Notice):
-                notices.append(event.message)
+            match event:
+                case e.Notice():
+                    notices.append(event.message)
+                case e.Alert():
+                    alerts.append(event.message)
         self._tell(*notices)
+        if isinstance(self.source, LiveRun):
+            for message in alerts[-TOASTS_AT_ONCE:]:
+                self.notify(self.look.text(plain_text(message)), severity="warning", markup=False)
         while self._lines:
             self._views.say(self._lines.popleft())
         self._views.write_log()
@@ -211,7 +217,6 @@ class BntuiApp(LookingApp):
                 self._views.say(self.look.text(f"step {event.step:,}: undone, back to step {event.to:,}"))
             case e.Alert():
                 self._views.say(f"step {event.step:,}: {event.message}")
-                self._alerted(event)
             case e.Notice():
                 self._waiting = ""
             case e.Restarted():
@@ -230,11 +235,6 @@ class BntuiApp(LookingApp):
             self._views.say(text)
         for text in texts[-TOASTS_AT_ONCE:]:
             self.notify(self.look.text(plain_text(text)), markup=False)
-
-    def _alerted(self, alert: e.Alert) -> None:
-        """Have an alert seen in any view."""
-        if isinstance(self.source, LiveRun):
-            self.notify(self.look.text(plain_text(alert.message)), severity="warning", markup=False)
 
     def _begin_again(self) -> None:
         if self._meter is not None:

@@ -59,7 +59,7 @@ KEYS = (
     Key("lr-down", f"scale('learning_rate', {1 / 1.5})", ("-",), "lr down", "learning rate ÷ 1.5", hint=True,
         group="intervene"),
     *keys_of(row for row in _ROWS if row.hinted and row.prompt),
-    Key("undo", "undo", ("u",), "undo", "go back to before the last intervention; again: further back", hint=True,
+    Key("undo", "undo", ("u",), "undo", "go back to before the last intervention", hint=True,
         group="intervene"),
     *keys_of(row for row in _ROWS if not row.hinted),
     Key("restart", "restart", ("r",), "restart", "begin again, all arms or one (asks first)", group="train",

@@ -79,13 +79,13 @@ FROZEN = Guide(
     "f let them move again · u undo",
 )
 PAUSED = Guide(
-    "training waits after step {step:,}",
+    "training waits after step {step}",
     "one step at a time: what it changes",
     "s one step · space go on · 5 this batch in numbers",
 )
 LOADING = Guide("torch and the data are being loaded", "the first steps, in a moment", "? all keys · q quit")
 ENDED_CHARTS = Guide(
-    "the run is over: {status} after step {step:,}",
+    "the run is over: {status} after step {step}",
     "who is ahead, and since when",
     "r run again · k more epochs · 2-5 look inside",
     "← → read values · 2-5 look inside · q quit",
@@ -115,11 +115,11 @@ def guide(history: History, shown: str, look: Look, width: int, replay: bool) ->
     """Write the line for a view: as many of its parts as fit, what to try last of all to go."""
     found = guide_of(history, shown, replay)
     switched = first_normalized(history.arms)
-    told = {"arm": switched.label if switched else "", "step": history.step, "status": history.status}
+    told = {"arm": switched.label if switched else "", "step": f"{history.step:,}", "status": history.status}
     trying = found.to_try
     if replay or (history.status in ENDED and shown != "charts"):
         trying = found.to_try_at_rest or trying
-    see, look_for, trying = (part.format(**told) for part in (found.see, found.look_for, trying))
+    see, look_for, trying = (_filled(part, told) for part in (found.see, found.look_for, trying))
     parts = [("", see), ("look for ", look_for), ("try ", trying)]
     for first in range(3):
         text = Text(no_wrap=True, overflow="crop", style="dim")
@@ -130,3 +130,10 @@ def guide(history: History, shown: str, look: Look, width: int, replay: bool) ->
         if len(text) <= width:
             return text
     return text
+
+
+def _filled(part: str, told: dict[str, str]) -> str:
+    """Return a part with what it tells of the run; keys such as { stay as they are."""
+    for name, value in told.items():
+        part = part.replace(f"{{{name}}}", value)
+    return part

@@ -12,6 +12,10 @@ from bntui.tui.theme import Look
 from bntui.tui.widgets.picture import Picture
 
 
+NARROW = 60
+"""Cells below which the views are told of as a range of keys."""
+
+
 class Hints(Picture):
     """The line of keys, as many as fit; a click does what the key does."""
 
@@ -29,6 +33,11 @@ class Hints(Picture):
         if full > width:
             for key in views:
                 words[key.name] = words[key.name][0], "views" if key is views[-1] else ""
+        if width < NARROW and len(views) > 2:
+            first, *_, last = views
+            words[last.name] = f"{words[first.name][0]}-{words[last.name][0]}", "views"
+            shown = [key for key in shown if key not in views[:-1]]
+            views = views[-1:]
         always = {key.name for key in (*views, *(key for key in shown if key.name in ("help", "quit")))}
         cells = {name: len(" ".join(filter(None, word))) + (2 if word[1] else 1) for name, word in words.items()}
         room = width - sum(cells[name] for name in always)
