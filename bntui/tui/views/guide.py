@@ -13,7 +13,7 @@ from bntui.tui.theme import Look
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """What is told of a view. Each part fits a line of 50 cells."""
+    """What is told of a view. All of it fits 160 cells, the last two parts fit 100, the last one fits 80."""
 
     see: str
     look_for: str
@@ -23,72 +23,66 @@ class Guide:
     """The same where nothing trains any more."""
 
 
-_CHARTS = Guide(
-    "loss and accuracy of all networks, on the same batches",
-    "who falls first, and the distance between train and validation",
-    "b normalization off · + a larger learning rate",
-    "← → read values · z zoom · y log",
-)
 VIEWS = {
-    "charts": _CHARTS,
+    "charts": Guide(
+        "loss and accuracy of all networks, on the same batches",
+        "who is ahead, and train against validation",
+        "b normalization off · + larger rate",
+        "← → read values · z zoom · y log",
+    ),
     "layers": Guide(
         "each channel's running mean ○ and batch mean ●",
-        "wide gaps: there train and eval mode disagree",
-        "↑ ↓ a channel · w PreciseBN · f freeze",
-        "↑ ↓ a channel · g sort · [ ] layer",
+        "wide gaps: train and eval mode disagree",
+        "↑ ↓ channel · w PreciseBN · f freeze",
+        "↑ ↓ channel · g order · [ ] layer",
     ),
     "flow": Guide(
         "gradients and activations, layer by layer",
-        "bars that shrink from layer to layer: gradients vanish",
-        "[ ] a layer · b normalization off, and compare",
-        "[ ] a layer · tab and c: one panel alone",
+        "bars that shrink: gradients vanish",
+        "[ ] layer · b normalization off",
+        "[ ] layer · tab and c: one panel alone",
     ),
     "why": Guide(
-        "internal covariate shift, loss landscape, train/eval gap",
-        "whether they differ between the arms; why BN helps is debated",
-        "b normalization off · [ ] a layer",
-        "[ ] a layer · y log · t x axis",
+        "covariate shift inside, loss landscape, train/eval gap",
+        "differences between the arms, if any",
+        "b normalization off · [ ] layer",
+        "[ ] layer · y log · t x axis",
     ),
     "explain": Guide(
-        "one channel of the batch being trained on, step by step",
-        "how mean and variance of the batch come back in ∂x",
-        "s one step, paused · } next channel · f freeze",
-        "} next channel · ] next layer",
+        "one channel of the batch being trained on",
+        "how the batch comes back in ∂x",
+        "space, then s one step · } channel",
+        "} channel · ] layer",
     ),
     "log": Guide(
-        "what happened: interventions, alerts, whatever was printed",
-        "alerts, and what was changed before them",
-        "1 back to the charts",
+        "interventions, alerts, whatever was printed",
+        "alerts, and what was changed before",
         "1 back to the charts",
     ),
 }
 """By view, while a run goes on and nothing is special."""
 FIRST_EPOCH = Guide(
-    "the first epoch: loss and accuracy of all networks",
-    "which curve falls first, and whether it stays ahead",
+    "loss and accuracy of all networks, on the same batches",
+    "which curve falls first, and stays ahead",
     "space pause · 2 look into the layers",
 )
 SWITCHED_OFF = Guide(
-    "{arm} runs without its normalization; its weights had it",
-    "how far the loss jumps, and whether it recovers",
-    "b on again · u undo: as if never switched off",
+    "{arm} runs without its normalization",
+    "how far the loss jumps, and recovers",
+    "b on again · u undo: as if never off",
 )
 FROZEN = Guide(
-    "batch norm normalizes by its running statistics, also in training",
-    "whether training still gets on, and the gap grows",
+    "train mode takes the running statistics too",
+    "whether the loss falls on, the gap grows",
     "f let them move again · u undo",
 )
-PAUSED = Guide(
-    "training waits after step {step}",
-    "one step at a time: what it changes",
-    "s one step · space go on · 5 this batch in numbers",
-)
+PAUSED = Guide("training waits after step {step}", "what a single step changes", "s one step · space go on · 5 explain")
 LOADING = Guide("torch and the data are being loaded", "the first steps, in a moment", "? all keys · q quit")
 ENDED_CHARTS = Guide(
-    "the run is over: {status} after step {step}",
+    "{status} after step {step}",
     "who is ahead, and since when",
-    "r run again · k more epochs · 2-5 look inside",
-    "← → read values · 2-5 look inside · q quit",
+    "r run again · k more epochs · 2-5 inside",
+    "← → read values · 2-5 inside · q quit",
 )
 
 
