@@ -55,7 +55,9 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
         "steps": {
             "step": old["steps"]["step"],
             "loss": {name: old["steps"][f"{key}_loss"] for key, name in names.items()},
+            "accuracy": {name: [None] * len(old["steps"]["step"]) for name in names.values()},
         },
+        "evaluations": [],
         "normalization": [
             {**row, "arm": read.name, "layer": str(row["layer"]).replace("bn", "norm"), "kind": read.norm}
             for row in old["batch_norm"]
