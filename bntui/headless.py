@@ -13,7 +13,18 @@ from bntui import __version__
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
 from bntui.messages.control import Control, Stop
-from bntui.messages.events import Alert, EpochEnded, Event, Finished, Loading, Metrics, Notice, Started, Stepped
+from bntui.messages.events import (
+    Alert,
+    EpochEnded,
+    Evaluating,
+    Event,
+    Finished,
+    Loading,
+    Metrics,
+    Notice,
+    Started,
+    Stepped,
+)
 from bntui.messages.history import History
 from bntui.messages.signals import handling, interruptible
 from bntui.stdout import give_up
@@ -146,6 +157,9 @@ class Screen:
                 text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
                 means = {name: sum(values) / len(values) for name, values in event.losses.items()}
                 self._progress(text, event.step, history.total_steps, "steps", means)
+            case Evaluating():
+                if self._bar is not None and self._task is not None:
+                    self._bar.update(self._task, description=f"evaluating {event.done / event.total:.0%}")
             case EpochEnded():
                 self._epoch("train", event, event.train)
                 self._epoch("validation", event, event.validation)

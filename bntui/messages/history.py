@@ -178,7 +178,7 @@ class History:
             case Hashed() | Finished():
                 self.state_sha256, self.wall_seconds = event.state_sha256, event.wall_seconds
                 if isinstance(event, Finished):
-                    self.status = event.status
+                    self.status, self.evaluating = event.status, None
             case Restarted():
                 fresh = History(notices=self.notices)
                 if self.started is not None:
@@ -303,7 +303,7 @@ class History:
     def _add_flow(self, event: FlowRead) -> None:
         self.flow_recent.append(event)
         if not event.live:
-            numbers = 6 * sum(map(len, event.arms.values()))
+            numbers = sum(7 + len(layer.quantiles) for layers in event.arms.values() for layer in layers)
             limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
             self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
 

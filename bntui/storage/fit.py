@@ -6,6 +6,7 @@ settings of their own type. Files come from anywhere, so what they tell goes thr
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -81,10 +82,12 @@ class Fit:
     def _follows(self, event: e.Event) -> bool:
         match event:
             case e.Stepped():
-                counts = {len(values) for values in event.losses.values()}
+                counts = {len(values) for told in (event.losses, event.accuracies) for values in told.values()}
                 count = max(counts, default=0)
                 return (
                     self._of_all(event.losses)
+                    and (not event.accuracies or self._of_all(event.accuracies))
+                    and all(map(_are_shares, event.accuracies.values()))
                     and len(counts) == 1
                     and 0 < count <= MOST_LOSSES
                     and event.width > 0
@@ -94,6 +97,12 @@ class Fit:
             case e.EpochEnded():
                 both = (event.train, event.validation)
                 return all(map(self._of_all, both)) and _passed(event.train_seconds, event.eval_seconds)
+            case e.Evaluated():
+                accuracies = tuple(metrics.accuracy for metrics in event.validation.values())
+                return self._of_all(event.validation) and _are_shares(accuracies) and _passed(event.seconds)
+            case e.Evaluating():
+                # Of one that goes on, nothing is written.
+                return False
             case e.NormalizationRead():
                 read = {arm: [(row.layer, _width(row)) for row in rows] for arm, rows in event.arms.items()}
                 return read == self._layers != {}
@@ -101,7 +110,7 @@ class Fit:
                 return (
                     self._of_all(event.arms)
                     and all(len(flow) == self._linear for flow in event.arms.values())
-                    and all(_has_percentiles(layer) for flow in event.arms.values() for layer in flow)
+                    and all(_fits(layer) for flow in event.arms.values() for layer in flow)
                     and _passed(event.milliseconds)
                 )
             case e.Probed():
@@ -170,8 +179,20 @@ def _width(layer: e.LayerStatistics) -> int:
     return len(layer.weight) if all(len(row) == len(layer.weight) for row in rows) else 0
 
 
-def _has_percentiles(flow: e.LayerFlow) -> bool:
-    return len(flow.percentiles) in (0, 3) and len(flow.unit_percentiles) in (0, 3)
+def _fits(flow: e.LayerFlow) -> bool:
+    """Return whether there are as many percentiles and quantiles as there have to be, and these in their order."""
+    return (
+        len(flow.percentiles) in (0, 3)
+        and len(flow.unit_percentiles) in (0, 3)
+        and len(flow.quantiles) in (0, len(e.QUANTILES))
+        and not any(a > b for a, b in itertools.pairwise(flow.quantiles))
+        and not flow.update_ratio < 0
+    )
+
+
+def _are_shares(values: tuple[float, ...]) -> bool:
+    """Return whether all of these lie from 0 to 1, or are unknown."""
+    return all(0 <= value <= 1 or math.isnan(value) for value in values)
 
 
 def _passed(*numbers: float) -> bool:

@@ -44,6 +44,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
         config["command"] += f" --replay-interventions {shlex.quote(str(path.absolute()))}"
     status = history.status if history.status in ("completed", "failed") else "interrupted"
     steps, losses = history.steps.points()
+    accuracies = history.steps.points("accuracy")[1]
     built = finite(
         {
             "schema": SCHEMA,
@@ -66,7 +67,8 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
                 }
                 for row in history.epochs
             ],
-            "steps": {"step": steps, "loss": losses},
+            "steps": {"step": steps, "loss": losses, "accuracy": accuracies},
+            "evaluations": history.evaluations,
             "normalization": _normalization(history),
             "flow": history.flow,
             "probes": history.probes,

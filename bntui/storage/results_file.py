@@ -107,10 +107,17 @@ def _tell(results: dict[str, Any]) -> Iterator[e.Event]:
     rate = float(summary["steps_per_second"] or 1)
     before = 0
     losses = [points["loss"][arm.name] for arm in arms]
-    for step, *row in zip(points["step"], *losses, strict=True):
+    # Older ones don't tell of accuracies and of what was evaluated within epochs.
+    unknown = [None] * len(points["step"])
+    shares = [points.get("accuracy", {}).get(arm.name, unknown) for arm in arms]
+    for step, *row in zip(points["step"], *losses, *shares, strict=True):
         width, before = int(step) - before, int(step)
-        means: dict[str, tuple[float, ...]] = {arm.name: (_number(loss),) for arm, loss in zip(arms, row, strict=True)}
-        yield e.Stepped(before, width, means, before / rate)
+        means = [(_number(value),) for value in row]
+        names = [arm.name for arm in arms]
+        yield e.Stepped(before, width, dict(zip(names, means[: len(arms)], strict=True)), before / rate,
+                        dict(zip(names, means[len(arms) :], strict=True)))  # fmt: skip
+    for row in results.get("evaluations", ()):
+        yield _event("Evaluated", row)
     for row in results["epochs"]:
         yield e.EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(row["seconds"]["train"]),
                            float(row["seconds"]["eval"]), _metrics(row["train"]),

@@ -22,12 +22,13 @@ from bntui.messages import events as e
 from bntui.messages.alerts import Alerts
 from bntui.messages.arms import build_arms
 from bntui.models import mlp
-from bntui.training import devices
+from bntui.training import devices, within_epochs
 from bntui.training.autosave import Autosave, Part
+from bntui.training.batch_metrics import BatchMetrics
 from bntui.training.checkpoint import Store
 from bntui.training.commands import Commands, RestartRequest, StopRequest
 from bntui.training.engine import build_engine
-from bntui.training.evaluation import Evaluator
+from bntui.training.evaluation import Evaluator, estimating
 from bntui.training.observer import Observer
 from bntui.training.progress import Progress
 from bntui.training.schedule import Schedule
@@ -123,6 +124,8 @@ class Session:
         self.begun = time.perf_counter()
         self.schedule = Schedule(control)
         self.evaluator = Evaluator(source)
+        self.chosen = within_epochs.chosen(source.train_samples, source.validation_samples)
+        """How many samples are evaluated each time within an epoch."""
         self.autosave = Autosave(config, store, self.parts, source.sha256)
         self.commands = Commands(self)
         self.begin()
@@ -137,7 +140,7 @@ class Session:
         self.alerts = Alerts(self.emit, build_arms(self.config.arms))
         self.observer = Observer(self.config, self.control, self.emit, self.arms, self.engine, self.source,
                                  self.progress, self.alerts.flow)  # fmt: skip
-        self.losses: list[Tensor] = []
+        self.metrics = BatchMetrics(self.engine.arms)
         self.emitted = time.perf_counter()
 
     def parts(self) -> Mapping[str, Part]:
@@ -181,6 +184,7 @@ class Session:
             progress.step += 1
             self.commands.granted = False
             self.autosave.unsaved = True
+            self._evaluate_within(len(y))
             if self.commands.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
                 self.flush()
                 self.autosave.save_if_due(SAVE_SECONDS)
@@ -193,13 +197,34 @@ class Session:
             self.autosave.save_if_due(0.0)
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        self.losses.append(self.engine.forward_backward(x, y))
+        losses = self.engine.forward_backward(x, y)
+        self.metrics.add(losses, self.engine.logits, y)
         self.engine.update()
+
+    def _evaluate_within(self, trained: int) -> None:
+        """Evaluate the arms on some samples if that is due after a step on so many; no number of the run changes by it.
+
+        With the last step of an epoch or of the run it is never due: that one is evaluated whole.
+        """
+        progress, settings, source = self.progress, self.steering.settings, self.source
+        places = within_epochs.places(progress.epoch, source.train_samples, self.chosen, estimating(settings))
+        before, after = source.position - trained, source.position
+        if progress.step == progress.end or not within_epochs.passed(places, before, after):
+            return
+        self.flush()
+        progress.watch.stop()
+        begun = time.perf_counter()
+        validation = self.evaluator.evaluate_some(self.engine.arms, settings, self.chosen)
+        seconds = time.perf_counter() - begun
+        self.emit(e.Evaluated(progress.epoch, progress.step, self.chosen, seconds, validation))
+        progress.watch.start()
 
     def _evaluate(self) -> None:
         progress, settings = self.progress, self.steering.settings
         train_seconds, begun = progress.watch.seconds() - progress.epoch_seconds, time.perf_counter()
-        metrics = self.evaluator.evaluate(self.engine.arms, settings, lambda: self.control.stopping)
+        metrics = self.evaluator.evaluate(
+            self.engine.arms, settings, lambda: self.control.stopping, self._tell_evaluating
+        )
         if metrics is None:
             self.commands.stop()
         train, validation = metrics
@@ -211,15 +236,21 @@ class Session:
         progress.evaluated = progress.step
         self.autosave.unsaved = True
 
+    def _tell_evaluating(self, done: int, total: int) -> None:
+        """Tell how far an evaluation is: every so often, and at its end."""
+        now = time.perf_counter()
+        if done == total or now - self.emitted >= EMIT_SECONDS:
+            self.emitted = now
+            self.emit(e.Evaluating(self.progress.step, done, total))
+
     def flush(self) -> None:
-        """Read the losses since the last time from the device and emit them."""
+        """Read the losses and accuracies since the last time from the device and emit them."""
         self.emitted = time.perf_counter()
-        if not self.losses:
+        taken = self.metrics.take()
+        if taken is None:
             return
-        columns = torch.stack(self.losses).t().tolist()
-        losses = {name: tuple(column) for name, column in zip(self.engine.arms, columns, strict=True)}
-        self.losses = []
-        self.emit(e.Stepped(self.progress.step, 1, losses, self.progress.watch.seconds()))
+        losses, accuracies = taken
+        self.emit(e.Stepped(self.progress.step, 1, losses, self.progress.watch.seconds(), accuracies))
         self.alerts.losses(self.progress.step, losses)
 
     def hash(self) -> None:

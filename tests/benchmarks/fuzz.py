@@ -410,7 +410,7 @@ class Readers:
 
     def _series(self, raw: bytes) -> bool:
         try:
-            series = Series(list(self.series["means"]))
+            series = Series(list(self.series["means"]["loss"]))
             series.load_state_dict(json.loads(raw))
             series.points()
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError):

@@ -126,3 +126,14 @@ def test_status(event: e.Event, status: str) -> None:
     assert history.status == "running"
     history.apply(event)
     assert history.status == status
+
+
+def test_an_evaluation_that_goes_on_is_known_until_its_end_or_that_of_the_run() -> None:
+    history = History()
+    history.apply(started())
+    for event, known in (
+        (e.Evaluating(3, 10, 20), True), (e.Evaluating(3, 20, 20), False), (e.Evaluating(6, 10, 20), True),
+        (epoch_ended(1), False), (e.Evaluating(7, 10, 20), True), (e.Finished("interrupted", 7, {}, 1.0), False),
+    ):  # fmt: skip
+        history.apply(event)
+        assert (history.evaluating is not None) is known

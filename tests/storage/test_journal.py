@@ -31,7 +31,9 @@ def started() -> History:
 
 def stepped(last: int, count: int) -> e.Stepped:
     values = tuple(math.cos(step) for step in range(last - count + 1, last + 1))
-    return e.Stepped(last, 1, {"a": values, "b": tuple(2 * v for v in values)}, float(last))
+    losses = {"a": values, "b": tuple(2 * v for v in values)}
+    shares = {name: tuple(math.sin(v) ** 2 for v in of_arm) for name, of_arm in losses.items()}
+    return e.Stepped(last, 1, losses, float(last), shares)
 
 
 def journal_at(path: Path) -> Journal:
@@ -48,10 +50,22 @@ def test_events_are_on_disk_as_soon_as_they_are_written(tmp_path: Path) -> None:
     assert read(tmp_path / "journal.jsonl") == events
 
 
-def test_progress_of_loading_is_not_kept(tmp_path: Path) -> None:
+def test_progress_of_loading_and_of_evaluations_is_not_kept_but_what_they_found(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "journal.jsonl")
     journal.write(e.Loading("reading"))
+    journal.write(e.Evaluating(3, 10, 20))
     assert (tmp_path / "journal.jsonl").read_text() == ""
+    found = e.Evaluated(1, 3, 20, 0.5, {"a": e.Metrics(1.5, 0.25), "b": e.Metrics(0.5, 0.75)})
+    journal.write(found)
+    assert read(tmp_path / "journal.jsonl") == [found]
+
+
+def test_losses_without_accuracies_are_written_alone(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "journal.jsonl")
+    events: list[e.Event] = [e.Stepped(2, 1, {"a": (1.0, 2.0)}, 0.0), e.Finished("completed", 2, {}, 1.0)]
+    for event in events:
+        journal.write(event)
+    assert read(tmp_path / "journal.jsonl") == events
 
 
 @pytest.mark.parametrize("chunk", [1, 97, 5_000])
@@ -72,10 +86,11 @@ def test_losses_become_means_over_longer_stretches_and_replay_to_the_same_histor
     replayed = started()
     for event in events:
         replayed.apply(event)
-    (steps, ours), (expected, theirs) = replayed.steps.points(), live.steps.points()
-    assert steps == expected
-    for name in "ab":
-        assert ours[name] == pytest.approx(theirs[name], abs=1e-12)
+    for metric in ("loss", "accuracy"):
+        (steps, ours), (expected, theirs) = replayed.steps.points(metric), live.steps.points(metric)
+        assert steps == expected
+        for name in "ab":
+            assert ours[name] == pytest.approx(theirs[name], abs=1e-12)
 
 
 def test_what_waits_for_its_mean_is_kept_in_a_checkpoint(tmp_path: Path) -> None:
@@ -92,8 +107,9 @@ def test_what_waits_for_its_mean_is_kept_in_a_checkpoint(tmp_path: Path) -> None
         journal.write(stepped(total + 50, 50))
         journal.write(e.Finished("completed", total + 50, {}, 1.0))
     assert (tmp_path / "pieces").read_text() == (tmp_path / "whole").read_text()
-    with pytest.raises(ValueError, match="not the state"):
-        Journal().load_state_dict({**state, "losses": {"a": [1.0], "b": []}})
+    for damaged in ({"losses": {"a": [1.0], "b": []}}, {"accuracies": {"a": [], "b": []}}, {"accuracies": {}}):
+        with pytest.raises(ValueError, match="not the state"):
+            Journal().load_state_dict({**state, **damaged})
 
 
 @patch("bntui.storage.journal.LINE_LIMIT", 300)
