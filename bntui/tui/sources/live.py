@@ -15,7 +15,7 @@ from typing import Any
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
 from bntui.messages.control import Control, Stop
-from bntui.messages.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
+from bntui.messages.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed, Undone
 from bntui.messages.history import History
 from bntui.storage.recorder import Recorder
 from bntui.storage.resume import notice_of_interrupted
@@ -145,7 +145,7 @@ class LiveRun:
     def _take(self, event: Event) -> None:
         self.recorder.take(event)
         self._events.append(event)
-        if isinstance(event, Intervened | Paused | Resumed | Finished):
+        if isinstance(event, Intervened | Undone | Paused | Resumed | Finished):
             self.wake()
 
 
