@@ -188,10 +188,10 @@ def test_time_that_was_spent_on_an_abandoned_future_stays_spent() -> None:
 def test_an_arm_that_diverged_diverges_no_more_and_is_warned_of_anew() -> None:
     huge = c.Change("learning_rate", 50)
     options = {"optimizer": "sgd", "hidden": (32,) * 4, "init": "kaiming"}
-    events = train(small(**options), [(5, huge), (40, c.Undo()), (6, huge)])
+    events = train(small(**options), [(6, huge), (40, c.Undo()), (6, huge)])
     warned = [(event.kind, event.arm) for event in only(events, e.Alert)]
     assert warned.count(("diverged", "none")) == 2
-    history = history_of(train(small(**options), [(5, huge), (40, c.Undo())]))
+    history = history_of(train(small(**options), [(6, huge), (40, c.Undo())]))
     assert not any(history.diverged.values())
     assert history.alerts == only(train(small(**options)), e.Alert)
 
