@@ -15,6 +15,7 @@ from bntui.messages import control as c
 from bntui.messages import events as e
 from bntui.messages.history import MAX_MARKS, History
 from bntui.storage.fit import Fit
+from bntui.storage.journal import line_of, read_line
 from bntui.training import session, undo
 from bntui.training.undo import NOTHING
 from training_runs import hashes, only, small
@@ -64,8 +65,9 @@ def history_of(events: Iterable[e.Event]) -> History:
     """What a journal of the events would be read back to."""
     history, fit = History(), Fit()
     for event in events:
-        assert fit.takes(event), event
-        history.apply(event)
+        read = read_line(line_of(event))
+        assert read is not None and fit.takes(read), event
+        history.apply(read)
     return history
 
 
