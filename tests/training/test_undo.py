@@ -18,7 +18,7 @@ from bntui.storage.fit import Fit
 from bntui.storage.journal import line_of, read_line
 from bntui.training import session, undo
 from bntui.training.undo import NOTHING
-from training_runs import hashes, only, small
+from training_runs import Person, hashes, only, small
 
 VALUES: dict[str, Any] = {
     "learning_rate": 0.1, "bn": False, "freeze": True, "batch_size": 20, "dropout": 0.5, "bn_noise": 0.5,
@@ -27,26 +27,6 @@ VALUES: dict[str, Any] = {
 """Of every intervention, a value that it does not have at first."""
 BUSY = {"hidden": (8, 8), "dropout": 0.1, "bn_noise": 0.1, "arms": "batch,none,batch-renorm"}
 """Options with which every random stream is drawn from."""
-
-
-class Person(c.Control):
-    """Asks for each thing once, in this order, when the run comes to that step; None has one that is paused wait."""
-
-    def __init__(
-        self, asked: Iterable[tuple[int, c.Command | None]], schedule: Iterable[tuple[int, c.Command]]
-    ) -> None:
-        super().__init__(schedule)
-        self.asked = list(asked)
-
-    def poll(self, step: int) -> c.Command | None:
-        if self.asked and self.asked[0][0] == step:
-            return self.asked.pop(0)[1]
-        return super().poll(step)
-
-    def wait(self) -> c.Command:
-        command = self.asked.pop(0)[1]
-        assert command is not None
-        return command
 
 
 def train(
