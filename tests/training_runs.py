@@ -33,6 +33,26 @@ def run(
     return events
 
 
+class Person(c.Control):
+    """Asks for each thing once, in this order, when the run comes to that step; None has one that is paused wait."""
+
+    def __init__(
+        self, asked: Iterable[tuple[int, c.Command | None]], schedule: Iterable[tuple[int, c.Command]] = ()
+    ) -> None:
+        super().__init__(schedule)
+        self.asked = list(asked)
+
+    def poll(self, step: int) -> c.Command | None:
+        if self.asked and self.asked[0][0] == step:
+            return self.asked.pop(0)[1]
+        return super().poll(step)
+
+    def wait(self) -> c.Command:
+        command = self.asked.pop(0)[1]
+        assert command is not None
+        return command
+
+
 def only(events: Iterable[e.Event], kind: type[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 

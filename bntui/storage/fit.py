@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any
 
 from bntui.config.interventions import INTERVENTIONS, parse_recorded
@@ -17,6 +19,7 @@ from bntui.config.options import RunConfig
 from bntui.errors import UsageError
 from bntui.messages import events as e
 from bntui.messages.arms import MOST
+from bntui.messages.history import MAX_MARKS
 
 LARGEST_COUNT = 10**15
 LARGEST_NUMBER = 1e150
@@ -41,6 +44,8 @@ class Fit:
         """How many linear layers there are."""
         self._planned = 0
         """Step of the newest plan."""
+        self._marks: deque[tuple[int, str, int]] = deque(maxlen=MAX_MARKS)
+        """Of each intervention that can be taken back: step, action, and the step of the newest plan before it."""
 
     def takes(self, event: e.Event) -> bool:
         """Return whether an event fits what came before; one that does not is to be left out."""
@@ -130,11 +135,26 @@ class Fit:
                 self._planned = event.step if fitting else self._planned
                 return fitting
             case e.Intervened():
-                return self._intervention(event)
+                fitting = self._intervention(event)
+                if fitting and event.action in INTERVENTIONS:
+                    self._marks.append((event.step, event.action, self._planned))
+                return fitting
+            case e.Undone(branch=None):
+                if not self._marks or self._marks[-1][:2] != (event.to, event.action) or event.step < event.to:
+                    return False
+                self._planned = self._marks.pop()[2]
+                return True
+            case e.Undone(branch=e.Branch() as branch):
+                return (branch.until, branch.undone.step, branch.undone.action) == (
+                    event.step,
+                    event.to,
+                    event.action,
+                ) and self._branch(branch)
             case e.Alert():
                 return event.arm in ("", *self._arms)
             case e.Restarted():
                 self._planned = 0
+                self._marks.clear()
                 return True
             case e.Finished():
                 return event.status in _ENDS and self._hashed(event)
@@ -144,6 +164,23 @@ class Fit:
 
     def _hashed(self, event: e.Hashed | e.Finished) -> bool:
         return set(event.state_sha256) <= set(self._arms) and _passed(event.wall_seconds)
+
+    def _branch(self, branch: e.Branch) -> bool:
+        """Return whether this can have come after an intervention that was taken back."""
+        steps, rows = branch.steps, (branch.evaluations, branch.epochs, branch.interventions)
+        return (
+            branch.undone.action in INTERVENTIONS
+            and self._intervention(branch.undone)
+            and max(map(len, (steps, *rows))) <= e.MOST_BRANCH_POINTS
+            and all(a < b for a, b in pairwise((branch.undone.step, *steps, branch.until + 1)))
+            and all(
+                self._of_all(of) and all(len(values) == len(steps) for values in of.values())
+                for of in (branch.losses, branch.accuracies)
+            )
+            and all(self._of_all(row.validation) and self._follows(row) for row in branch.evaluations)
+            and all(map(self._follows, branch.epochs))
+            and all(map(self._intervention, branch.interventions))
+        )
 
     def _intervention(self, event: e.Intervened) -> bool:
         """Return whether the new value is one that the intervention takes, of its type."""

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.events import (
     Evaluating,
     Event,
     Explained,
     Finished,
     FlowRead,
+    Intervened,
     Loading,
     NormalizationRead,
     Notice,
     Probed,
     Restarted,
     Stepped,
+    Undone,
 )
+from bntui.messages.history import MAX_MARKS
 from bntui.storage.event_json import from_dict, to_dict
 from bntui.storage.lines import Lines
 
@@ -40,6 +45,8 @@ class Journal:
         self._lines = Lines(_told_gap, again=False)
         self._losses: dict[str, list[float]] = {}
         self._accuracies: dict[str, list[float]] = {}
+        self._marks: deque[dict[str, Any]] = deque(maxlen=MAX_MARKS)
+        """What waited at each of the newest interventions, for when they are taken back."""
         self._restart()
 
     def open(self, path: Path, exists: bool = False) -> None:
@@ -54,16 +61,7 @@ class Journal:
         OSError
             The disk does not hold them.
         """
-        losses, accuracies = (
-            {name: list(values) for name, values in kept.items()} for kept in (self._losses, self._accuracies)
-        )
-        return {
-            "length": self._lines.sync(),
-            "width": self._width,
-            "losses": losses,
-            "accuracies": accuracies,
-            "seconds": self._seconds,
-        }
+        return {"length": self._lines.sync(), **self._pending()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned. Raises KeyError, TypeError or ValueError, and changes nothing, else."""
@@ -86,11 +84,16 @@ class Journal:
                 return
             case Stepped(width=1):
                 self._add(*self._condense(event))
-            case Finished() if self._waiting():
-                # The last mean may cover fewer steps than its width.
-                count = self._waiting()
-                losses, accuracies = _means(self._losses, count, 1), _means(self._accuracies, count, 1)
-                self._add(Stepped(event.step, count, losses, self._seconds, _known(accuracies)), event)
+            case Finished():
+                self._add(*self._rest(event.step), event)
+            case Undone():
+                rest = self._rest(event.step)
+                if self._marks:
+                    self.load_state_dict(self._marks.pop())
+                self._add(*rest, event)
+            case Intervened() if event.action in INTERVENTIONS:
+                self._marks.append(self._pending())
+                self._add(event)
             case _:
                 if isinstance(event, Restarted):
                     self._restart()
@@ -115,6 +118,22 @@ class Journal:
         self._width = 1
         self._losses, self._accuracies = {}, {}
         self._seconds = 0.0
+        self._marks.clear()
+
+    def _pending(self) -> dict[str, Any]:
+        """Return how losses are condensed now, and those that wait for their mean."""
+        losses, accuracies = (
+            {name: list(values) for name, values in kept.items()} for kept in (self._losses, self._accuracies)
+        )
+        return {"width": self._width, "losses": losses, "accuracies": accuracies, "seconds": self._seconds}
+
+    def _rest(self, step: int) -> list[Stepped]:
+        """Return a mean of what waits after a step, if anything does; it may cover fewer steps than its width."""
+        count = self._waiting()
+        if not count:
+            return []
+        losses, accuracies = _means(self._losses, count, 1), _means(self._accuracies, count, 1)
+        return [Stepped(step, count, losses, self._seconds, _known(accuracies))]
 
     def _waiting(self) -> int:
         """Return how many steps wait for their mean to be whole."""

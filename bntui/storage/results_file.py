@@ -118,16 +118,16 @@ def _tell(results: dict[str, Any]) -> Iterator[e.Event]:
                         dict(zip(names, means[len(arms) :], strict=True)))  # fmt: skip
     for row in results.get("evaluations", ()):
         yield _event("Evaluated", row)
-    for row in results["epochs"]:
-        yield e.EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(row["seconds"]["train"]),
-                           float(row["seconds"]["eval"]), _metrics(row["train"]),
-                           _metrics(row["validation"]))  # fmt: skip
+    yield from map(_epoch, results["epochs"])
     yield from _readings(results, first.steps_per_epoch)
     for kind in ("flow", "probes"):
         for row in results[kind]:
             yield _event({"flow": "FlowRead", "probes": "Probed"}[kind], row)
-    for row in results["interventions"]:
-        yield e.Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"])
+    yield from map(_intervention, results["interventions"])
+    # Results that older ones wrote have none.
+    for row in results.get("branches", []):
+        branch = _branch(row)
+        yield e.Undone(branch.until, branch.undone.step, branch.undone.action, branch)
     for row in results["alerts"]:
         yield e.Alert(int(row["step"]), str(row["arm"]), str(row["kind"]), str(row["message"]))
     hashes = {arm: str(value) for arm, value in results["state_sha256"].items()}
@@ -150,6 +150,29 @@ def _readings(results: dict[str, Any], steps_per_epoch: int) -> Iterator[e.Event
             arms[str(row["arm"])] = (*arms.get(str(row["arm"]), ()), read)
         epoch = int(rows[0]["history"][i]["epoch"])
         yield e.NormalizationRead(epoch, steps.get(epoch, epoch * steps_per_epoch), arms)
+
+
+def _epoch(row: dict[str, Any]) -> e.EpochEnded:
+    seconds = row["seconds"]
+    return e.EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(seconds["train"]),
+                        float(seconds["eval"]), _metrics(row["train"]), _metrics(row["validation"]))  # fmt: skip
+
+
+def _intervention(row: dict[str, Any]) -> e.Intervened:
+    return e.Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"])
+
+
+def _branch(row: dict[str, Any]) -> e.Branch:
+    steps = row["steps"]
+    losses, accuracies = (
+        {str(arm): tuple(map(_number, values)) for arm, values in steps[name].items()} for name in ("loss", "accuracy")
+    )
+    evaluations = [_event("Evaluated", dict(of)) for of in row["evaluations"]]
+    return e.Branch(
+        _intervention(row["undone"]), int(row["until"]), tuple(map(int, steps["step"])), losses, accuracies,
+        tuple(of for of in evaluations if isinstance(of, e.Evaluated)), tuple(map(_epoch, row["epochs"])),
+        tuple(map(_intervention, row["interventions"])),
+    )  # fmt: skip
 
 
 def _event(kind: str, row: dict[str, Any]) -> e.Event:

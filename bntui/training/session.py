@@ -26,13 +26,14 @@ from bntui.training import devices, within_epochs
 from bntui.training.autosave import Autosave, Part
 from bntui.training.batch_metrics import BatchMetrics
 from bntui.training.checkpoint import Store
-from bntui.training.commands import Commands, RestartRequest, StopRequest
+from bntui.training.commands import Commands, RestartRequest, StopRequest, UndoRequest
 from bntui.training.engine import build_engine
 from bntui.training.evaluation import Evaluator, estimating
 from bntui.training.observer import Observer
 from bntui.training.progress import Progress
 from bntui.training.schedule import Schedule
 from bntui.training.steering import Steering
+from bntui.training.undo import Marks
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
@@ -128,6 +129,7 @@ class Session:
         """How many samples are evaluated each time within an epoch."""
         self.autosave = Autosave(config, store, self.parts, source.sha256)
         self.commands = Commands(self)
+        self.marks = Marks(self.parts)
         self.begin()
 
     def begin(self) -> None:
@@ -163,6 +165,8 @@ class Session:
                 return "interrupted"
             except RestartRequest:
                 self._restart()
+            except UndoRequest:
+                self._undo()
             finally:
                 self.progress.watch.stop()
 
@@ -289,6 +293,7 @@ class Session:
         damaged = self.autosave.resume(store, self.begin, check)
         self.emit(e.Continued(self.progress.step, self._told_config()))
         self.emit(self.progress.planned())
+        self.marks.forget("nothing to undo: what could be undone was kept in memory, and ended with the process")
         before = " (the one before is used)" if damaged else ""
         self.emit(e.Notice(f"{damaged}goes on after step {self.progress.step:,}{before}"))
         self.autosave.save()
@@ -300,10 +305,32 @@ class Session:
         self.emit(e.Restarted(abandoned))
         with torch.inference_mode(False):
             self.begin()
+        self.marks.forget()
         self.commands.record("restart", abandoned, 0)
         self.alerts.batch_size(0, self.progress.batch_size)
         for name in initial(self.config.to_dict()):
             self.commands.change(name, settings[name])
+
+    def _undo(self) -> None:
+        """Go on from the bits there were before the newest intervention."""
+        self.flush()
+        abandoned, planned = self.progress.step, self.progress.planned()
+        try:
+            mark = self.marks.go_back()
+        except (RuntimeError, MemoryError) as error:
+            if devices.out_of_memory(error, self.config, self.device) is None:
+                raise
+            self.emit(e.Notice("no memory to go back; training goes on as it was"))
+            return
+        finally:
+            self.progress.plan()
+        self.emit(e.Undone(abandoned, mark.step, mark.action))
+        again = self.progress.planned()
+        if (again.batch_size, again.total_steps) != (planned.batch_size, planned.total_steps):
+            self.emit(again)
+        # A run that is killed from here on goes on from here, and not in the future that was abandoned.
+        self.autosave.unsaved = True
+        self.autosave.save()
 
     def _told_config(self) -> dict[str, Any]:
         return {**self.config.to_dict(), "command": self.config.to_command()}

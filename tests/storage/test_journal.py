@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bntui.messages import events as e
+from bntui.messages import series as series_module
 from bntui.messages.arms import Arm
 from bntui.messages.history import History
+from bntui.storage import journal as journal_module
 from bntui.storage.event_json import from_dict
 from bntui.storage.journal import DENSE, Journal, LineReader, line_of, read_lines
 
@@ -140,3 +142,59 @@ def test_a_restart_begins_with_single_steps_again(tmp_path: Path) -> None:
     last = read(tmp_path / "journal.jsonl")[-1]
     assert isinstance(last, e.Stepped)
     assert (last.step, last.width, len(last.losses["b"])) == (2, 1, 2)
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_what_is_taken_back_is_read_back_as_it_was_told(
+    tmp_path: Path, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a mean was begun before the intervention, and where the width has doubled after it."""
+    monkeypatch.setattr(journal_module, "DENSE", 8)
+    monkeypatch.setattr(series_module, "MAX_POINTS", 8)
+    live, journal = started(), journal_at(tmp_path / "journal.jsonl")
+
+    def tell(event: e.Event) -> None:
+        live.apply(event)
+        journal.write(event)
+
+    def train(first: int, last: int, sign: int) -> None:
+        for start in range(first, last + 1, chunk):
+            event = stepped(end := min(last, start + chunk - 1), end - start + 1)
+            losses = {name: tuple(sign * loss for loss in of) for name, of in event.losses.items()}
+            tell(e.Stepped(end, 1, losses, float(end)))
+
+    train(1, 21, 1)
+    tell(e.Intervened(21, 1, "bn", True, False))
+    train(22, 50, -1)
+    tell(e.Intervened(50, 1, "dropout", 0.0, 0.5))
+    train(51, 77, -1)
+    tell(e.Undone(77, 50, "dropout"))
+    train(51, 99, -1)
+    tell(e.Undone(99, 21, "bn"))
+    train(22, 70, 1)
+    tell(e.Finished("completed", 70, {}, 1.0))
+    replayed = started()
+    for event in read(tmp_path / "journal.jsonl"):
+        replayed.apply(event)
+
+    assert max(event.width for event in read(tmp_path / "journal.jsonl") if isinstance(event, e.Stepped)) >= 8
+    assert replayed.step == live.step == 70
+    (steps, ours), (expected_steps, theirs) = replayed.steps.points(), live.steps.points()
+    assert steps == expected_steps and ours["b"] == pytest.approx(theirs["b"], abs=1e-12)
+    for told, kept in zip(replayed.branches, live.branches, strict=True):
+        assert (told.undone, told.until) == (kept.undone, kept.until)
+        assert told.steps[-1] == kept.steps[-1] == kept.until
+    # The same as of a run that never had them, but for what was abandoned.
+    plain = journal_at(tmp_path / "plain")
+    events = [event for event in read(tmp_path / "journal.jsonl") if isinstance(event, e.Stepped)]
+    for last in range(chunk, 70, chunk):
+        plain.write(stepped(last, chunk))
+    plain.write(stepped(70, 70 - (70 - 1) // chunk * chunk))
+    plain.write(e.Finished("completed", 70, {}, 1.0))
+    expected = [event for event in read(tmp_path / "plain") if isinstance(event, e.Stepped)]
+    after = next(i for i, event in enumerate(events) if event.step == 99) + 1
+    assert _flat(events[after:]) == _flat(expected)[-len(_flat(events[after:])) :]
+
+
+def _flat(events: list[e.Stepped]) -> list[tuple[int, float]]:
+    return [(event.width, loss) for event in events for loss in event.losses["a"]]

@@ -11,7 +11,6 @@ from bntui.tui.keys import Key, spell
 from bntui.tui.theme import Look
 from bntui.tui.widgets.picture import Picture
 
-
 NARROW = 60
 """Cells below which the views are told of as a range of keys."""
 
