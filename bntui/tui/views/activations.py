@@ -47,7 +47,8 @@ class Half:
         for of in self.known:
             if of is not None and id(of) not in kept:
                 kept[id(of)] = of.shares(edges)
-        return [[math.nan] * rows if of is None else kept[id(of)] for of in self.known]
+        nothing = [math.nan] * rows
+        return [nothing if of is None else kept[id(of)] for of in self.known]
 
 
 def mirrored(scene: Scene) -> list[Drawn]:
@@ -122,9 +123,9 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
             if value == 0:
                 grid.put(row, GUTTER, ("-" if grid.ascii_only else "┄") * cells, scene.grey)
         # From the row that is drawn first, which is at the edge above the axis, and at the axis below it.
-        order = range(rows - 1, -1, -1) if upwards else range(rows)
-        values = [[_strength(column[i], peak) for column in of] for i in order]
-        heat = heat_rows(values, _SHADES, scene.look, half.arm.colour)
+        strengths = {id(column): [_strength(share, peak) for share in column] for column in of}
+        values = list(zip(*(strengths[id(column)] for column in of), strict=True))
+        heat = heat_rows(values[::-1] if upwards else values, _SHADES, scene.look, half.arm.colour)
         for i, line_text in enumerate(heat):
             grid.lay((2 if upwards else middle + 1) + i, GUTTER, line_text)
     if arms > 1:

@@ -23,17 +23,6 @@ class Distribution:
     levels: Sequence[float]
     quantiles: Sequence[float]
 
-    def below(self, value: float) -> float:
-        """Return the share that does not exceed a value."""
-        right = bisect_right(self.quantiles, value)
-        if right == 0:
-            return 0.0
-        if right == len(self.quantiles):
-            return 1.0
-        low, high = self.quantiles[right - 1], self.quantiles[right]
-        share = (value - low) / (high - low)
-        return self.levels[right - 1] + share * (self.levels[right] - self.levels[right - 1])
-
     def at(self, level: float) -> float:
         """Return the quantile at a level."""
         right = min(max(1, bisect_right(self.levels, level)), len(self.levels) - 1)
@@ -42,16 +31,22 @@ class Distribution:
         return self.quantiles[right - 1] + share * (self.quantiles[right] - self.quantiles[right - 1])
 
     def shares(self, edges: Sequence[float]) -> list[float]:
-        """Return how much lies between each two neighbours of ascending edges; the first edge belongs to it."""
-        below = [self.below(edge) for edge in edges]
-        if self.quantiles[0] == edges[0]:
-            # What equals the lowest value of all lies in the first cell.
-            below[0] = 0.0
+        """Return how much lies between each two neighbours of ascending edges; what is on an edge lies below it."""
+        levels, quantiles, count = self.levels, self.quantiles, len(self.quantiles)
+        below, right = [], 0
+        for edge in edges:
+            while right < count and quantiles[right] <= edge:
+                right += 1
+            if 0 < right < count:
+                low, level = quantiles[right - 1], levels[right - 1]
+                below.append(level + (edge - low) / (quantiles[right] - low) * (levels[right] - level))
+            else:
+                below.append(float(right > 0))
         return [high - low for low, high in zip(below, below[1:], strict=False)]
 
 
 def distribution(flow: LayerFlow, of_unit: bool) -> Distribution | None:
-    """Return how the input to an activation is distributed: from its quantiles, or where there are none its percentiles.
+    """Return how the input to an activation is distributed: from its quantiles, or, in older files, its percentiles.
 
     None where nothing was read, or what was read is not finite. Of a unit there are percentiles alone.
     """

@@ -34,7 +34,7 @@ _LEAST_OVER_TIME = 4
 def draw_updates(scene: Scene, width: int, height: int) -> Drawing:
     """Draw the newest ratios, or those at the inspect cursor, and their course over time below."""
     grid, count, arms = scene.grid(width, height), scene.layers, len(scene.arms)
-    if not any(0 < _ratio(scene, arm.name, i) for arm in scene.arms for i in range(count)):
+    if not any(_ratio(scene, arm.name, i) > 0 for arm in scene.arms for i in range(count)):
         scene.write_title(grid, [title.format("") for title in UPDATE_TITLES])
         grid.put(height // 2, 0, "not in these readings", scene.grey)
         return Drawing(grid.text())
