@@ -16,8 +16,8 @@ from bntui.tui.views.scene import Drawn, Scene, Times
 from bntui.tui.views.words import weight_layer
 
 BUTTERFLY_TITLES = (
-    "input to activation {0}, behind {1}{2}: density over time, low values at the middle axis",
-    "input to activation {0}, behind {1}{2}: density over time",
+    "input to activation {0}, after {1}{2}: density over time, low values at the middle axis",
+    "input to activation {0}, after {1}{2}: density over time",
     "input to activation {0}{2}: density over time",
     "input to activation {0}{2}, density",
     "activation {0}",
@@ -105,7 +105,7 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
     if not drawn:
         if cells >= 4 and lines >= 1:
             of_whom = "of this unit " if unit else ""
-            grid.put(height // 2, 0, f"nothing was read {of_whom}behind {weight_layer(layer)}", scene.grey)
+            grid.put(height // 2, 0, f"nothing was read {of_whom}after {weight_layer(layer)}", scene.grey)
         return Drawing(grid.text())
     rows = rows_in(lines, scene.look)
     shares = [half.shares(rows) for half in drawn]
@@ -118,8 +118,7 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
         for value, label in half.ticks:
             line = min(lines - 1, int((value - half.low) / (half.high - half.low) * lines + 1e-9))
             row = middle - 1 - line if upwards else middle + 1 + line
-            # The lowest value lies on the axis itself, where there is one.
-            grid.put(row, 0, label.rjust(GUTTER - 2)[: GUTTER - 1], scene.grey)
+            grid.put(row, 0, label.rjust(GUTTER - 1)[: GUTTER - 1] + ("+" if grid.ascii_only else "┤"), scene.grey)
             if value == 0:
                 grid.put(row, GUTTER, ("-" if grid.ascii_only else "┄") * cells, scene.grey)
         # From the row that is drawn first, which is at the edge above the axis, and at the axis below it.
@@ -172,7 +171,7 @@ def _write_legend(scene: Scene, grid: Grid, drawn: Sequence[Half], peak: float) 
     levels = [(i + 0.5) / 6 for i in range(6)]
     rough = any(of is not None and len(of.levels) < 6 for half in drawn for of in half.known)
     source = " from 3 percentiles" if rough else ""
-    told = f" {100 * peak:.0f} % a cell{source}"
+    told = f" {100 * peak:.0f} % a cell{source}" if grid.width < 76 or source else f" {100 * peak:.0f} % of values a cell"
     swatches = [heat_rows([levels] * rows_in(1, scene.look), _SHADES, scene.look, half.arm.colour)[0] for half in drawn]
     if not scene.look.solid:
         swatches = swatches[:1]

@@ -42,8 +42,11 @@ def draw_gradient_heat(scene: Scene, width: int, height: int) -> Drawing:
 
 
 def _round_scale(logs: Sequence[float]) -> Scale:
-    """Return a scale that has all of these logarithms, with round ends that seldom move."""
-    low, high = min(logs, default=-1.0), max(logs, default=0.0)
+    """Return a scale that has nearly all of these logarithms, with round ends that seldom move."""
+    known = sorted(logs) or [-1.0, 0.0]
+    # The first steps of a run would else leave few colours for all that follow.
+    left_out = len(known) // 50
+    low, high = known[left_out], known[-1 - left_out]
     grain = 1.0 if high - low > 3 else 0.5 if high - low > 1 else 0.25
     low, high = math.floor(low / grain) * grain, math.ceil(high / grain) * grain
     return Scale(low, high if high > low else low + grain)
