@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bntui.messages.arms import first_normalized
-from bntui.tui.plot.axes import y_limits
+from bntui.messages.events import QUANTILES
+from bntui.tui.plot.axes import round_ticks, y_limits
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.grid import Grid
 from bntui.tui.plot.heat import Scale, heat_rows, rows_in
@@ -24,7 +25,7 @@ BUTTERFLY_TITLES = (
 )
 """From the one that tells most."""
 GUTTER = 7
-FAR_WIDER = 8.0
+FAR_WIDER = 4.0
 """How many times an arm's values have to spread wider than the other's for each to get a scale of its own."""
 _SHADES = Scale(0.0, 1.0)
 
@@ -84,7 +85,8 @@ def halves(scene: Scene, columns: Sequence[int | None], lines: int, layer: int) 
     made = []
     for arm, of, usual in known:
         low, high = usual if own and math.isfinite(sum(usual)) else both
-        made.append(Half(arm, of, *y_limits(low, high, max(3, 2 * lines // 3), False)))
+        low, high, _ = y_limits(low, high, max(6, lines), False)
+        made.append(Half(arm, of, low, high, round_ticks(low, high, max(2, 2 * lines // 3), 1e5)))
     return made
 
 
@@ -100,7 +102,10 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
     columns = times.columns(max(0, cells))
     drawn = halves(scene, columns, lines, layer) if cells >= 4 and lines >= 1 else []
     unit = "" if view.unit is None else f", unit {view.unit}"
-    titles = [title.format(layer + 1, weight_layer(layer), unit) for title in BUTTERFLY_TITLES]
+    some = f", {arms} of {len(scene.arms)} arms" if arms < len(scene.arms) else ""
+    rough = any(of is not None and len(of.levels) < len(QUANTILES) for half in drawn for of in half.known)
+    more = unit + some + (", from 3 percentiles" if rough else "")
+    titles = [title.format(layer + 1, weight_layer(layer), more) for title in BUTTERFLY_TITLES]
     scene.write_title(grid, titles if arms > 1 else titles[1:], f"{layer + 1} of {activated}  [ ]")
     if not drawn:
         if cells >= 4 and lines >= 1:
@@ -169,9 +174,7 @@ def _write_legend(scene: Scene, grid: Grid, drawn: Sequence[Half], peak: float) 
             grid.put(1, column, "not a number", "bold")
             column += 14
     levels = [(i + 0.5) / 6 for i in range(6)]
-    rough = any(of is not None and len(of.levels) < 6 for half in drawn for of in half.known)
-    source = " from 3 percentiles" if rough else ""
-    told = f" {100 * peak:.0f} % a cell{source}" if grid.width < 76 or source else f" {100 * peak:.0f} % of values a cell"
+    told = f" {100 * peak:.0f} % {'a cell' if grid.width < 76 else 'of values a cell'}"
     swatches = [heat_rows([levels] * rows_in(1, scene.look), _SHADES, scene.look, half.arm.colour)[0] for half in drawn]
     if not scene.look.solid:
         swatches = swatches[:1]

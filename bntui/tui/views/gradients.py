@@ -35,18 +35,21 @@ def judged(ratio: float) -> str:
 def draw_gradients(scene: Scene, width: int, height: int) -> Drawing:
     """Draw the newest gradients, or those at the inspect cursor."""
     grid, arms, count = scene.grid(width, height), len(scene.arms), scene.layers
-    listed, joined = [_verdict(scene, arm) for arm in scene.arms], _joined(scene, width)
+    listed, joined = _listed(scene, width), _joined(scene, width)
     notes = _notes(scene, width)
-    verdicts, told = joined, notes[:1] if height >= 16 else []
-    for one_each, more in ((listed, notes), (listed, notes[:1]), (joined, notes[:1]), (joined, [])):
+    verdicts, told = joined, notes if height >= 16 else []
+    too_wide = any(sum(len(text) for text, _ in line) > width for line in listed)
+    for one_each, more in ((joined if too_wide else listed, notes), (joined, notes), (joined, [])):
         if height - 2 - len(one_each) - len(more) >= count * arms:
             verdicts, told = one_each, more
             break
     if height == 2:
         verdicts = joined[:1]
-    room = max(0, height - 2 - len(verdicts) - len(told))
     # A bar for each arm, or, of a net that is too deep for that, its glyph on a line of the layer.
-    each = arms if room >= arms * min(count, 3) else 1
+    each = arms if height - 2 - len(verdicts) - len(told) >= arms * min(count, 3) else 1
+    if each < arms:
+        told = []
+    room = max(0, height - 2 - len(verdicts) - len(told))
     shown = thinned(count, room // max(1, each))
     gap = 1 if room >= len(shown) * (each + 1) and each > 1 else 0
     scene.write_title(grid, [t.format(of_layers(shown, count)) for t in GRADIENT_TITLES], f"step {scene.now.step:,}")
@@ -64,8 +67,8 @@ def _draw_bars(scene: Scene, grid: Grid, shown: Sequence[int], each: int, gap: i
     """Draw the axis and the layers from the second row on; return the row after the last."""
     names = [weight_layer(i) if grid.width >= 34 else str(i + 1) for i in range(scene.layers)]
     values = {arm.name: [_gradient(scene, arm.name, i) for i in range(scene.layers)] for arm in scene.arms}
-    word = inactive_word(scene) if grid.width >= 60 else ""
     numbered = each > 1 or len(scene.arms) == 1
+    word = inactive_word(scene) if numbered and grid.width >= 60 else ""
     left = len(names[-1]) + (3 if numbered else 1)
     dead_bar = (grid.width - 44) // 4 if word else 0
     right = (7 if numbered and grid.width >= 30 else 0) + (dead_bar + 8 if word else 0)
@@ -131,21 +134,30 @@ def inactive_word(scene: Scene) -> str:
     return _INACTIVE.get(activation, "inactive") if known else ""
 
 
-def _verdict(scene: Scene, arm: Drawn) -> Segments:
-    """Say of an arm how the first gradient compares with the last."""
-    layers = scene.now.arms.get(arm.name, ())
-    ratio = gradient_ratio(layers)
-    word = judged(ratio)
-    told = {"steady": f"within a factor of {FAR_APART:,.0f}", "VANISHING": f"below 1/{FAR_APART:,.0f}",
-            "EXPLODING": f"above {FAR_APART:,.0f}"}.get(word, "no ratio of these two")  # fmt: skip
+def _listed(scene: Scene, width: int) -> list[Segments]:
+    """Say of each arm in a line of its own how the first gradient compares with the last."""
     cells = max(len(other.label) for other in scene.arms)
-    return [
-        (f"{arm.glyph} {arm.label:<{cells}}", arm.colour),
-        ("  first ÷ last layer ", scene.grey),
-        (f"{brief(ratio):<8}", arm.colour),
-        (word, "bold"),
-        (f", {told}", scene.grey),
-    ]
+    short, long = [], []
+    for arm in scene.arms:
+        ratio = gradient_ratio(scene.now.arms.get(arm.name, ()))
+        word, name = judged(ratio), (f"{arm.glyph} {arm.label:<{cells}}  ", arm.colour)
+        told = [(f"{brief(ratio):<8}", arm.colour), (word, "bold")]
+        short.append([name, ("first ÷ last ", scene.grey), *told])
+        long.append([name, ("first ÷ last layer ", scene.grey), *told, (f", {_meaning(word)}", scene.grey)])
+    fits = all(sum(len(text) for text, _ in line) <= width for line in long)
+    return long if fits else short
+
+
+def _meaning(word: str) -> str:
+    """Say what a verdict means."""
+    match word:
+        case "steady":
+            return f"within a factor of {FAR_APART:,.0f}"
+        case "VANISHING":
+            return f"below 1/{FAR_APART:,.0f}"
+        case "EXPLODING":
+            return f"above {FAR_APART:,.0f}"
+    return "no ratio of these two"
 
 
 def _joined(scene: Scene, width: int) -> list[Segments]:

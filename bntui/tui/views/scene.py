@@ -99,7 +99,7 @@ class Times:
 
     def columns(self, cells: int) -> list[int | None]:
         """Return which reading each column shows."""
-        return spread(self._x, self.low, self.high, cells)
+        return spread(self._x, self.low, self.high, cells) if cells > 0 else []
 
     def axis(self, cells: int) -> Axis | None:
         """Return the axis, if it has a length."""

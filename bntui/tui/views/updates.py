@@ -18,7 +18,7 @@ from bntui.tui.views.words import weight_layer
 UPDATE_TITLES = (
     "update ÷ weights of each layer{}: L2 norms, log10 axis; rule of thumb: about 1e-3",
     "update ÷ weights{}: L2 norms, log10; rule of thumb 1e-3",
-    "update ÷ weights{}, log10 (thumb: 1e-3)",
+    "update ÷ weights{}, log10; rule of thumb 1e-3",
     "update ÷ weights{}, log10",
     "updates",
 )
