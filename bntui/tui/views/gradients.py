@@ -141,11 +141,16 @@ def _listed(scene: Scene, width: int) -> list[Segments]:
     for arm in scene.arms:
         ratio = gradient_ratio(scene.now.arms.get(arm.name, ()))
         word, name = judged(ratio), (f"{arm.glyph} {arm.label:<{cells}}  ", arm.colour)
-        told = [(f"{brief(ratio):<8}", arm.colour), (word, "bold")]
+        told = [(f"{brief(ratio):<8}", arm.colour), (word, _style(word))]
         short.append([name, ("first ÷ last ", scene.grey), *told])
         long.append([name, ("first ÷ last layer ", scene.grey), *told, (f", {_meaning(word)}", scene.grey)])
     fits = all(sum(len(text) for text, _ in line) <= width for line in long)
     return long if fits else short
+
+
+def _style(word: str) -> str:
+    """Return how a verdict is written: one that is bad news is seen without colours too."""
+    return "bold reverse" if word.isupper() else "bold"
 
 
 def _meaning(word: str) -> str:
@@ -165,7 +170,8 @@ def _joined(scene: Scene, width: int) -> list[Segments]:
     blocks = []
     for arm in scene.arms:
         ratio = gradient_ratio(scene.now.arms.get(arm.name, ()))
-        blocks.append([(f"{arm.glyph} {brief(ratio)} ", arm.colour), (judged(ratio), "bold"), ("  ", "")])
+        word = judged(ratio)
+        blocks.append([(f"{arm.glyph} {brief(ratio)} ", arm.colour), (word, _style(word)), ("  ", "")])
     before = "first ÷ last  "
     full = sum(len(text) for block in blocks for text, _ in block) + len(before) - 2
     lines: list[Segments] = [[(before, scene.grey)] if full <= width else []]
