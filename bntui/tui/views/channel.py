@@ -1,0 +1,341 @@
+"""One channel of a normalization layer: how the newest batch goes through it, and how it came about."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from bntui.lab.batch_norm import X_HAT
+from bntui.messages.arms import Arm, first_normalized
+from bntui.messages.events import Explained
+from bntui.messages.history import ENDED, History
+from bntui.tui.plot.axes import brief, y_limits
+from bntui.tui.plot.chart import GREY, MIN_HEIGHT, MIN_WIDTH, Chart, Line, draw
+from bntui.tui.plot.drawing import Drawing
+from bntui.tui.theme import Look
+from bntui.tui.views.layers import Channels, channels, chosen_channel, explained_at, statistics_at
+from bntui.tui.views.view import StepAxis, View
+from bntui.tui.views.words import norm_layer
+
+SENTENCE = (
+    "Eval mode uses the running statistics, train mode the batch's: a wide gap means that the two disagree.",
+    "eval: running, train: batch; a gap: they disagree",
+)
+FROZEN = ("The statistics are frozen: the running ones normalise in train mode too.", "frozen: running ones in use")
+OFF = ("The normalization is switched off: x goes out as it is.", "switched off: x goes out as it is")
+NO_GAP = ("It normalises in the same way in train and eval mode: there is no gap.", "train and eval mode are alike")
+MOST_VALUES = 8_192
+"""Values of a batch that are counted; of more, evenly chosen ones."""
+STACKED_FROM = 20
+"""Lines from which on the charts stand below the distributions, not beside them."""
+_BARS, _BARS_ASCII = " ▁▂▃▄▅▆▇█", " .:#"
+_GAP = 3
+"""Cells between two distributions."""
+
+
+def draw_channel(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Draw the chosen channel's distributions and its history, beside or below each other."""
+    read = channels(history, view)
+    chosen = chosen_channel(history, view, read)
+    if read is None or chosen is None:
+        return Drawing(Text("the chosen channel", style="bold"))
+    arm = next(arm for arm in history.arms if arm.name == read.place.arm)
+    lines = [_title(history, read, chosen, look, width)]
+    sentence = _sentence(history, arm, read, look, 2 * width if height >= STACKED_FROM else width)
+    explained = explained_at(history, read.place)
+    batch = explained if explained is not None and explained.channel == chosen else None
+    body = height - 2
+    if height >= STACKED_FROM:
+        lines += _distributions(history, view, batch, arm, look, width, 10)
+        lines += [*(Text(line, style="dim") for line in textwrap.wrap(sentence, width)), Text()]
+        rest = height - len(lines)
+        upper = rest if rest < 2 * MIN_HEIGHT + 4 else rest - rest * 2 // 5
+        lines += _split(draw_means(history, view, read, chosen, look, width, upper))
+        if rest > upper:
+            lines += _split(draw_learned(history, view, read, chosen, look, width, rest - upper))
+        return Drawing(_joined(lines[:height]))
+    charted = body >= MIN_HEIGHT and width >= 2 * MIN_WIDTH + 20
+    left = max(20, (width - 2) * 3 // 5) if charted else width
+    drawn = _distributions(history, view, batch, arm, look, left, body)
+    chart = None
+    if charted:
+        chart = draw_means(history, view, read, chosen, look, width - left - 2, body)
+        drawn = _beside([drawn, _split(chart)], [left, width - left - 2], 2)
+    lines += drawn[: max(0, height - 2)]
+    lines.append(Text(sentence, style="dim"))
+    text = _joined(lines[:height])
+    return Drawing(text) if chart is None else Drawing(text, left + 2 + chart.left, chart.x_axis)
+
+
+# Text
+
+
+def _title(history: History, read: Channels, chosen: int, look: Look, width: int) -> Text:
+    layer = read.statistics
+    name = f"channel {chosen} of {norm_layer(history, read.place.arm, read.place.index)}"
+    told = f" · γ {brief(layer.weight[chosen])}  β {brief(layer.bias[chosen])}"
+    if math.isfinite(layer.running_mean[chosen]):
+        mean, var = layer.running_mean[chosen], layer.running_var[chosen]
+        told += f"  running mean {brief(mean)}  σ {brief(math.sqrt(var)) if var >= 0 else '-'}"
+    text = Text(look.text(name)[:width], style="bold")
+    rest = look.text(told)
+    return text.append(rest if len(rest) + len(text) <= width else rest[: max(0, width - len(text))], style="not bold")
+
+
+def _sentence(history: History, arm: Arm, read: Channels, look: Look, width: int) -> str:
+    switched = first_normalized(history.arms)
+    if not history.settings["bn"] and switched is not None and switched.name == arm.name:
+        long, short = OFF
+    elif not read.tracked:
+        long, short = NO_GAP
+    elif history.settings["freeze"]:
+        long, short = FROZEN
+    else:
+        long, short = SENTENCE
+    return look.text(long) if len(long) <= width else look.text(short)[:width]
+
+
+def _no_batch(history: History, view: View, arm: Arm) -> str:
+    """Say why there are no distributions."""
+    if arm.norm != "batch":
+        return f"x, {X_HAT}, y are read of batch norm alone"
+    if not history.settings["bn"] and first_normalized(history.arms) == arm:
+        return f"x, {X_HAT}, y: none while it is switched off"
+    if view.replay or history.status in ENDED:
+        return f"x, {X_HAT}, y are read while a run is watched live"
+    return f"x, {X_HAT}, y: read with the next step"
+
+
+# Distributions
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """How many values lie in each of equally wide bins between two ends."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+
+def distribute(values: Sequence[float], low: float, high: float, bins: int) -> Distribution:
+    """Count values in bins; the last one has its upper end too."""
+    counts = [0] * bins
+    scale = bins / (high - low)
+    for value in values:
+        counts[max(0, min(bins - 1, int((value - low) * scale)))] += 1
+    return Distribution(low, high, tuple(counts))
+
+
+def normalized(read: Explained) -> tuple[list[float], list[float], list[float]]:
+    """Return x, x̂ and y of a batch, as far as x is finite.
+
+    x̂ = (x - mean) ÷ √(variance + ε), by the batch's mean and biased variance, or by the running ones where those
+    normalise; y = γ·x̂ + β.
+    """
+    x = [value for value in read.x if math.isfinite(value) and abs(value) < 1e100]
+    if not x:
+        return [], [], []
+    mean, var = read.running_mean, read.running_var
+    if read.by_batch:
+        mean = sum(x) / len(x)
+        var = sum((value - mean) ** 2 for value in x) / len(x)
+    if not (math.isfinite(mean) and var + read.eps > 0 and math.isfinite(var)):
+        return x, [], []
+    std = math.sqrt(var + read.eps)
+    x_hat = [(value - mean) / std for value in x]
+    y = [read.weight * value + read.bias for value in x_hat]
+    return x, x_hat, [value for value in y if math.isfinite(value)]
+
+
+def bins_for(count: int, cells: int) -> int:
+    """Return how many bins so many values are counted in: at most some three times the root, to fill the cells best."""
+    most = max(1, min(cells, max(8, math.ceil(3.3 * math.sqrt(count)))))
+    return max(range(min(8, most), most + 1), key=lambda bins: (cells // bins * bins, bins))
+
+
+def _distributions(
+    history: History, view: View, batch: Explained | None, arm: Arm, look: Look, width: int, height: int
+) -> list[Text]:
+    """Draw x, x̂ and y side by side, below what they are of; x̂ and y on one axis."""
+    if batch is None or not batch.x:
+        lines = [Text(look.text(_no_batch(history, view, arm))[:width], style="dim")]
+        return lines + [Text()] * (min(height, 3) - 1)
+    count = len(batch.x)
+    stride = math.ceil(count / MOST_VALUES)
+    values = normalized(batch)
+    each = max(6, (width - 2 * _GAP) // 3)
+    bins = bins_for(len(values[0][::stride]), each)
+    ends = [_ends(values[0]), *[_ends([*values[1], *values[2]])] * 2]
+    counted = f"the {count:,} values of this batch" if stride == 1 else f"every {stride}th of {count:,} values"
+    odd = count - len(values[0])
+    told = f"{counted} in {bins} bins"
+    for more in (f", {odd:,} not finite" if odd else "", f", step {batch.step:,}"):
+        told += more if len(told + more) <= width else ""
+    lines = [Text(told[:width], style="dim")]
+    blocks = []
+    colour = look.of(history.arms)[arm.name][1]
+    mean = sum(values[0]) / max(1, len(values[0]))
+    marks = list(zip((batch.running_mean, mean), ("o*" if look.ascii_only else "○●"), strict=True))
+    for name, numbers, (low, high) in zip(("x", X_HAT, "y"), values, ends, strict=True):
+        found = distribute(numbers[::stride], low, high, bins)
+        blocks.append(histogram(found, name, colour, look, each, max(2, height - 1), marks if name == "x" else ()))
+    return [*lines, *_beside(blocks, [each] * 3, _GAP)][:height]
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return round ends around the values, and zero too if it is near."""
+    if not values:
+        return -1.0, 1.0
+    low, high = min(values), max(values)
+    near = 2 * (high - low)
+    if 0 < low < near or -near < high < 0:
+        low, high = min(low, 0.0), max(high, 0.0)
+    low, high, _ = y_limits(low, high, 6, False)
+    return low, high
+
+
+def histogram(
+    found: Distribution, name: str, colour: str, look: Look, width: int, height: int,
+    marks: Sequence[tuple[float, str]] = (),
+) -> list[Text]:  # fmt: skip
+    """Draw a distribution below its name as bars, all bins equally wide, above an axis with its ends, zero and marks.
+
+    Each mark is a value and the sign that stands there.
+    """
+    bins = len(found.counts)
+    cells = max(1, width // bins)
+    drawn = cells * bins
+    signs = _BARS_ASCII if look.ascii_only else _BARS
+    rows, eighths = max(1, height - 2), len(signs) - 1
+    most = max(found.counts)
+    levels = [round(rows * eighths * count / most) if most else 0 for count in found.counts]
+    # What is there is seen, be it ever so little.
+    levels = [max(level, 1) if count else 0 for level, count in zip(levels, found.counts, strict=True)]
+    inside = found.low < 0 < found.high
+    zero = min(drawn - 1, int(-found.low / (found.high - found.low) * drawn)) if inside else -1
+    bar, dash, cross = "|-+" if look.ascii_only else "│─┼"
+    lines = []
+    for row in range(rows):
+        below = (rows - 1 - row) * eighths
+        text = Text()
+        line = "".join(signs[max(0, min(eighths, level - below))] * cells for level in levels)
+        if zero >= 0 and line[zero] == " ":
+            text.append(line[:zero], style=colour).append(bar, style="dim").append(line[zero + 1 :], style=colour)
+        else:
+            text.append(line, style=colour)
+        lines.append(text)
+    axis = [dash] * drawn
+    if zero >= 0:
+        axis[zero] = cross
+    start, end = f"{brief(found.low)} ", f" {brief(found.high)}"
+    named = Text(look.text(name), style="bold")
+    if len(start) + len(end) + 1 <= drawn:
+        axis[: len(start)], axis[drawn - len(end) :] = start, end
+    else:
+        named.append(f"  {start}to{end}", style="not bold dim")
+    text = Text("".join(axis), style="dim")
+    for value, sign in marks:
+        cell = int((value - found.low) / (found.high - found.low) * drawn) if math.isfinite(value) else -1
+        if 0 <= cell < drawn and axis[cell] in (dash, cross):
+            text = text[:cell].append(sign, style=f"not dim {colour}").append_text(text[cell + 1 :])
+    lines.append(text)
+    return [named, *lines][-height:]
+
+
+# History
+
+
+def _means(history: History, read: Channels, chosen: int) -> tuple[list[int], list[tuple[float, ...]]]:
+    """Return the steps of all readings, and of the channel running mean and standard deviation, batch mean, γ, β."""
+    steps: list[int] = []
+    rows: list[tuple[float, ...]] = []
+    for reading in history.readings:
+        layer = statistics_at(reading.arms, read.place)
+        if layer is None or chosen >= len(layer.weight):
+            continue
+        var = layer.running_var[chosen]
+        steps.append(reading.step)
+        rows.append((
+            layer.running_mean[chosen], math.sqrt(var) if var >= 0 else math.nan, layer.batch_mean[chosen],
+            layer.weight[chosen], layer.bias[chosen],
+        ))  # fmt: skip
+    return steps, rows
+
+
+def _chart(history: History, view: View, look: Look, title: str, lines: tuple[Line, ...], width: int, height: int,
+           x: Sequence[float], axis: StepAxis) -> Drawing:  # fmt: skip
+    chart = Chart(
+        title, lines, view.x_axis, cursor=None if view.cursor is None else axis.at(view.cursor),
+        x_range=(0.0, max(x)) if x and max(x) > 0 else None, empty="read while this view is open",
+    )  # fmt: skip
+    return draw(chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light")
+
+
+def draw_means(
+    history: History, view: View, read: Channels, chosen: int, look: Look, width: int, height: int
+) -> Drawing:
+    """Draw the running mean, a running standard deviation to both sides of it, and the batch mean over time."""
+    steps, rows = _means(history, read, chosen)
+    axis = StepAxis(history, view.x_axis)
+    x = [axis.at(step) for step in steps]
+    colour = look.of(history.arms)[read.place.arm][1]
+    lines = [Line(x, [row[2] for row in rows], colour, look.marker, faint=True)]
+    if read.tracked:
+        grey = GREY if look.coloured else ""
+        lines += [
+            Line(x, [row[0] + row[1] for row in rows], grey, look.marker, glyph="·"),
+            Line(x, [row[0] - row[1] for row in rows], grey, look.marker, glyph="·"),
+            Line(x, [row[0] for row in rows], colour, look.marker, glyph="○"),
+        ]
+        long, short = "running mean ± σ; dots: batch mean", "mean ± σ; dots: batch"
+    else:
+        long = short = "mean of each batch"
+    title = long if len(long) <= width else short
+    return _chart(history, view, look, look.text(title.replace("±", "+-") if look.ascii_only else title), tuple(lines),
+                  width, height, x, axis)  # fmt: skip
+
+
+def draw_learned(
+    history: History, view: View, read: Channels, chosen: int, look: Look, width: int, height: int
+) -> Drawing:
+    """Draw γ and β over time."""
+    steps, rows = _means(history, read, chosen)
+    axis = StepAxis(history, view.x_axis)
+    x = [axis.at(step) for step in steps]
+    colour = look.of(history.arms)[read.place.arm][1]
+    lines = (
+        Line(x, [row[3] for row in rows], colour, look.marker, look.text("γ"), glyph="▲"),
+        Line(x, [row[4] for row in rows], GREY if look.coloured else "", look.marker, look.text("β"), glyph="■"),
+    )
+    return _chart(history, view, look, look.text("γ, β"), lines, width, height, x, axis)
+
+
+# Lines
+
+
+def _split(drawing: Drawing) -> list[Text]:
+    return list(drawing.text.split("\n", allow_blank=True))
+
+
+def _joined(lines: Sequence[Text]) -> Text:
+    return Text("\n", no_wrap=True, overflow="crop", end="").join(lines)
+
+
+def _beside(blocks: Sequence[Sequence[Text]], widths: Sequence[int], gap: int) -> list[Text]:
+    """Return the lines of blocks that stand side by side."""
+    lines = []
+    for row in range(max(map(len, blocks))):
+        text = Text()
+        for i, (block, width) in enumerate(zip(blocks, widths, strict=True)):
+            cell = block[row].copy() if row < len(block) else Text()
+            cell.truncate(width, pad=i < len(blocks) - 1)
+            text.append_text(cell)
+            if i < len(blocks) - 1:
+                text.append(" " * gap)
+        lines.append(text)
+    return lines
