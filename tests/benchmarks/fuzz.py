@@ -31,9 +31,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-from bntui.tui.views.summary import latest, summary
 
 from bntui.config.options import RunConfig, read_config_file
 from bntui.data import idx, resident
@@ -55,8 +52,11 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.theme import Look
 from bntui.tui.views.explanation import explain_page
 from bntui.tui.views.figures import AXES, TITLES, View, figure
+from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.views.layers import ChannelTable, layer_panel
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from bntui.tui.views.status import header, state, tiny
+from bntui.tui.views.summary import latest, summary
 
 SECONDS = 2.0
 MEMORY = 500 << 20

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure
 
 from bntui.messages import events as e
 from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import View
+from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure
 from scripted_app import ZOO, started
 
 

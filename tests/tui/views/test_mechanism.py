@@ -3,12 +3,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
-
 from bntui.messages import events as e
 from bntui.messages.history import History
 from bntui.tui.theme import Look
 from bntui.tui.views.figures import View
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from scripted_app import run_events, started
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bntui.tui.views.summary import latest
 
 from bntui.config.interventions import INTERVENTIONS, Intervention
 from bntui.messages import events as e
 from bntui.messages.history import History
 from bntui.tui.theme import Look
+from bntui.tui.views.summary import latest
 from bntui.tui.views.words import initials, short_labels, told
 from scripted_app import ZOO, started
 
