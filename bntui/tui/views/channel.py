@@ -14,8 +14,9 @@ from bntui.messages.arms import Arm, first_normalized
 from bntui.messages.events import Explained
 from bntui.messages.history import ENDED, History
 from bntui.tui.plot.axes import brief, y_limits
-from bntui.tui.plot.chart import GREY, MIN_HEIGHT, MIN_WIDTH, Chart, Line, draw
+from bntui.tui.plot.band import LEAST_LINES, Trace, draw_band
 from bntui.tui.plot.drawing import Drawing
+from bntui.tui.plot.heat import shade
 from bntui.tui.theme import Look
 from bntui.tui.views.layers import Channels, channels, chosen_channel, explained_at, statistics_at
 from bntui.tui.views.view import StepAxis, View
@@ -33,6 +34,8 @@ MOST_VALUES = 8_192
 STACKED_FROM = 20
 """Lines from which on the charts stand below the distributions, not beside them."""
 _BARS, _BARS_ASCII = " ▁▂▃▄▅▆▇█", " .:#"
+_INK = {"dark": "#e4e4e4", "light": "#1c1c1c"}
+"""Of what is drawn beside the arm's colour."""
 _GAP = 3
 """Cells between two distributions."""
 
@@ -53,12 +56,13 @@ def draw_channel(history: History, view: View, look: Look, width: int, height: i
         lines += _distributions(history, view, batch, arm, look, width, 10)
         lines += [*(Text(line, style="dim") for line in textwrap.wrap(sentence, width)), Text()]
         rest = height - len(lines)
-        upper = rest if rest < 2 * MIN_HEIGHT + 4 else rest - rest * 2 // 5
+        upper = rest if rest < 2 * LEAST_LINES + 4 else rest - 1 - rest * 2 // 5
         lines += _split(draw_means(history, view, read, chosen, look, width, upper))
         if rest > upper:
-            lines += _split(draw_learned(history, view, read, chosen, look, width, rest - upper))
+            lines.append(Text())
+            lines += _split(draw_learned(history, view, read, chosen, look, width, rest - upper - 1))
         return Drawing(_joined(lines[:height]))
-    charted = body >= MIN_HEIGHT and width >= 2 * MIN_WIDTH + 20
+    charted = body >= LEAST_LINES and width >= 60
     left = max(20, (width - 2) * 3 // 5) if charted else width
     drawn = _distributions(history, view, batch, arm, look, left, body)
     chart = None
@@ -267,37 +271,26 @@ def _means(history: History, read: Channels, chosen: int) -> tuple[list[int], li
     return steps, rows
 
 
-def _chart(history: History, view: View, look: Look, title: str, lines: tuple[Line, ...], width: int, height: int,
-           x: Sequence[float], axis: StepAxis) -> Drawing:  # fmt: skip
-    chart = Chart(
-        title, lines, view.x_axis, cursor=None if view.cursor is None else axis.at(view.cursor),
-        x_range=(0.0, max(x)) if x and max(x) > 0 else None, empty="read while this view is open",
-    )  # fmt: skip
-    return draw(chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light")
-
-
 def draw_means(
     history: History, view: View, read: Channels, chosen: int, look: Look, width: int, height: int
 ) -> Drawing:
     """Draw the running mean, a running standard deviation to both sides of it, and the batch mean over time."""
     steps, rows = _means(history, read, chosen)
     axis = StepAxis(history, view.x_axis)
-    x = [axis.at(step) for step in steps]
-    colour = look.of(history.arms)[read.place.arm][1]
-    lines = [Line(x, [row[2] for row in rows], colour, look.marker, faint=True)]
+    colour, light = look.of(history.arms)[read.place.arm][1], look.theme == "light"
+    running, batch = "o*" if look.ascii_only else "○●"
+    plain = _INK[look.theme] if look.coloured else ""
+    traces = [Trace([row[2] for row in rows], plain, batch, joined=False)]
+    mark = "━" if look.solid else ""
+    title = [(f"{mark or batch} batch mean", plain)]
     if read.tracked:
-        grey = GREY if look.coloured else ""
-        lines += [
-            Line(x, [row[0] + row[1] for row in rows], grey, look.marker, glyph="·"),
-            Line(x, [row[0] - row[1] for row in rows], grey, look.marker, glyph="·"),
-            Line(x, [row[0] for row in rows], colour, look.marker, glyph="○"),
-        ]
-        long, short = "running mean ± σ; dots: batch mean", "mean ± σ; dots: batch"
-    else:
-        long = short = "mean of each batch"
-    title = long if len(long) <= width else short
-    return _chart(history, view, look, look.text(title.replace("±", "+-") if look.ascii_only else title), tuple(lines),
-                  width, height, x, axis)  # fmt: skip
+        band = shade(colour, 0.4, light) if look.coloured else ""
+        reach = [row[1] for row in rows]
+        traces.append(Trace([row[0] for row in rows], colour, running, reach, band))
+        around = "+-" if look.ascii_only else "±"
+        title = [(f"{mark or running} running mean", colour), (f" {around} σ  ", ""), *title]
+    return draw_band(title, traces, [axis.at(step) for step in steps], look, width, height, view.x_axis,
+                     None if view.cursor is None else axis.at(view.cursor), "read while this view is open")  # fmt: skip
 
 
 def draw_learned(
@@ -306,13 +299,13 @@ def draw_learned(
     """Draw γ and β over time."""
     steps, rows = _means(history, read, chosen)
     axis = StepAxis(history, view.x_axis)
-    x = [axis.at(step) for step in steps]
-    colour = look.of(history.arms)[read.place.arm][1]
-    lines = (
-        Line(x, [row[3] for row in rows], colour, look.marker, look.text("γ"), glyph="▲"),
-        Line(x, [row[4] for row in rows], GREY if look.coloured else "", look.marker, look.text("β"), glyph="■"),
-    )
-    return _chart(history, view, look, look.text("γ, β"), lines, width, height, x, axis)
+    colour, plain = look.of(history.arms)[read.place.arm][1], _INK[look.theme] if look.coloured else ""
+    signs = "gb" if look.ascii_only else "γβ"
+    mark = "━ " if look.solid else ""
+    traces = [Trace([row[4] for row in rows], plain, signs[1]), Trace([row[3] for row in rows], colour, signs[0])]
+    title = [(f"{mark}{look.text('γ')}  ", colour), (f"{mark}{look.text('β')}", plain)]
+    return draw_band(title, traces, [axis.at(step) for step in steps], look, width, height, view.x_axis,
+                     None if view.cursor is None else axis.at(view.cursor), "read while this view is open")  # fmt: skip
 
 
 # Lines

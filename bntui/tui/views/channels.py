@@ -71,7 +71,7 @@ def _awaited(history: History, view: View) -> str:
 def _title(history: History, read: Channels, look: Look, width: int, rows: tuple[int, int]) -> Text:
     """Write which layer it is, its worst gap, the order, and how to choose another, as far as there is room."""
     name = norm_layer(history, read.place.arm, read.place.index)
-    gap, channel = worst_gap(read.statistics)
+    gap, channel = worst_gap(read.gaps)
     parts = [f"worst gap {signed(gap)} σ at channel {channel}"] if math.isfinite(gap) else []
     short, _, direction = read.sorted_by.partition(",")
     parts.append(f"sorted by {short}")

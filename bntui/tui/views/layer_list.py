@@ -13,7 +13,7 @@ from bntui.tui.plot.axes import signed
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.heat import around_zero, cell_style, colour_of
 from bntui.tui.theme import Look
-from bntui.tui.views.layers import gaps, places, statistics_at
+from bntui.tui.views.layers import gaps, places, statistics_at, worst_gap
 from bntui.tui.views.view import View
 from bntui.tui.views.words import initials, norm_layer
 
@@ -61,11 +61,10 @@ def draw_layers(history: History, view: View, look: Look, width: int, height: in
         if several:
             text.append(f"{glyph} ", style=f"not bold {colour}".strip())
         text.append(f"{names[i][:cells]:<{cells}} ")
-        finite = [value for value in gap if math.isfinite(value)]
-        if finite:
-            worst = max(finite, key=abs)
+        worst, channel = worst_gap(gap)
+        if math.isfinite(worst):
             text.append(f"{signed(worst):>7}", style=cell_style(worst, scale, look))
-            text.append(f" ch {gap.index(worst):<{len(str(len(gap) - 1))}} ")
+            text.append(f" ch {channel:<{len(str(len(gap) - 1))}} ")
             strip = width - text.cell_len - 1
             if strip >= _STRIP_FROM and look.solid:
                 text.append(" ")

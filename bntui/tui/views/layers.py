@@ -48,13 +48,11 @@ def gaps(layer: LayerStatistics) -> list[float]:
     return [(batch - mean) / math.sqrt(var) if var > 0 else math.nan for batch, mean, var in rows]
 
 
-def worst_gap(layer: LayerStatistics) -> tuple[float, int]:
-    """Return the gap that is furthest from 0, and the channel that has it; NaN and 0 where none is known."""
-    known = [(abs(gap), -channel, gap) for channel, gap in enumerate(gaps(layer)) if math.isfinite(gap)]
-    if not known:
-        return math.nan, 0
-    _, channel, gap = max(known)
-    return gap, -channel
+def worst_gap(gaps: Sequence[float]) -> tuple[float, int]:
+    """Return the gap that is furthest from 0, and the first channel that has it; NaN and 0 where none is known."""
+    known = [gap for gap in gaps if math.isfinite(gap)]
+    worst = max(known, key=abs, default=math.nan)
+    return worst, gaps.index(worst) if known else 0
 
 
 @dataclass(frozen=True, slots=True)
