@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.text import Text
 
@@ -13,11 +12,12 @@ from bntui.lab.batch_norm import X_HAT
 from bntui.messages.arms import Arm, first_normalized
 from bntui.messages.events import Explained
 from bntui.messages.history import ENDED, History
-from bntui.tui.plot.axes import brief, y_limits
+from bntui.tui.plot.axes import brief
 from bntui.tui.plot.band import LEAST_LINES, Trace, draw_band
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.heat import shade
 from bntui.tui.theme import Look
+from bntui.tui.views.histograms import bins_for, distribute, ends_of, histogram, mean_signs, normalized
 from bntui.tui.views.layers import Channels, channels, chosen_channel, explained_at, statistics_at
 from bntui.tui.views.view import StepAxis, View
 from bntui.tui.views.words import norm_layer
@@ -33,7 +33,6 @@ MOST_VALUES = 8_192
 """Values of a batch that are counted; of more, evenly chosen ones."""
 STACKED_FROM = 20
 """Lines from which on the charts stand below the distributions, not beside them."""
-_BARS, _BARS_ASCII = " ▁▂▃▄▅▆▇█", " .:#"
 _INK = {"dark": "#e4e4e4", "light": "#1c1c1c"}
 """Of what is drawn beside the arm's colour."""
 _GAP = 3
@@ -80,14 +79,17 @@ def draw_channel(history: History, view: View, look: Look, width: int, height: i
 
 def _title(history: History, read: Channels, chosen: int, look: Look, width: int) -> Text:
     layer = read.statistics
-    name = f"channel {chosen} of {norm_layer(history, read.place.arm, read.place.index)}"
-    told = f" · γ {brief(layer.weight[chosen])}  β {brief(layer.bias[chosen])}"
-    if math.isfinite(layer.running_mean[chosen]):
-        mean, var = layer.running_mean[chosen], layer.running_var[chosen]
-        told += f"  running mean {brief(mean)}  σ {brief(math.sqrt(var)) if var >= 0 else '-'}"
-    text = Text(look.text(name)[:width], style="bold")
-    rest = look.text(told)
-    return text.append(rest if len(rest) + len(text) <= width else rest[: max(0, width - len(text))], style="not bold")
+    text = Text(look.text(f"channel {chosen} of {norm_layer(history, read.place.arm, read.place.index)}"), style="bold")
+    text.truncate(width)
+    mean, var = layer.running_mean[chosen], layer.running_var[chosen]
+    told = [f" · γ {brief(layer.weight[chosen])}  β {brief(layer.bias[chosen])}"]
+    if math.isfinite(mean):
+        told += [f"  running mean {brief(mean)}", f"  σ {brief(math.sqrt(var)) if var >= 0 else '-'}"]
+    for part in map(look.text, told):
+        if text.cell_len + len(part) > width:
+            break
+        text.append(part, style="not bold")
+    return text
 
 
 def _sentence(history: History, arm: Arm, read: Channels, look: Look, width: int) -> str:
@@ -117,51 +119,6 @@ def _no_batch(history: History, view: View, arm: Arm) -> str:
 # Distributions
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
-    """How many values lie in each of equally wide bins between two ends."""
-
-    low: float
-    high: float
-    counts: tuple[int, ...]
-
-
-def distribute(values: Sequence[float], low: float, high: float, bins: int) -> Distribution:
-    """Count values in bins; the last one has its upper end too."""
-    counts = [0] * bins
-    scale = bins / (high - low)
-    for value in values:
-        counts[max(0, min(bins - 1, int((value - low) * scale)))] += 1
-    return Distribution(low, high, tuple(counts))
-
-
-def normalized(read: Explained) -> tuple[list[float], list[float], list[float]]:
-    """Return x, x̂ and y of a batch, as far as x is finite.
-
-    x̂ = (x - mean) ÷ √(variance + ε), by the batch's mean and biased variance, or by the running ones where those
-    normalise; y = γ·x̂ + β.
-    """
-    x = [value for value in read.x if math.isfinite(value) and abs(value) < 1e100]
-    if not x:
-        return [], [], []
-    mean, var = read.running_mean, read.running_var
-    if read.by_batch:
-        mean = sum(x) / len(x)
-        var = sum((value - mean) ** 2 for value in x) / len(x)
-    if not (math.isfinite(mean) and var + read.eps > 0 and math.isfinite(var)):
-        return x, [], []
-    std = math.sqrt(var + read.eps)
-    x_hat = [(value - mean) / std for value in x]
-    y = [read.weight * value + read.bias for value in x_hat]
-    return x, x_hat, [value for value in y if math.isfinite(value)]
-
-
-def bins_for(count: int, cells: int) -> int:
-    """Return how many bins so many values are counted in: at most some three times the root, to fill the cells best."""
-    most = max(1, min(cells, max(8, math.ceil(3.3 * math.sqrt(count)))))
-    return max(range(min(8, most), most + 1), key=lambda bins: (cells // bins * bins, bins))
-
-
 def _distributions(
     history: History, view: View, batch: Explained | None, arm: Arm, look: Look, width: int, height: int
 ) -> list[Text]:
@@ -172,9 +129,10 @@ def _distributions(
     count = len(batch.x)
     stride = math.ceil(count / MOST_VALUES)
     values = normalized(batch)
-    each = max(6, (width - 2 * _GAP) // 3)
+    gap = _GAP if width >= 50 else 1
+    each = max(1, (width - 2 * gap) // 3)
     bins = bins_for(len(values[0][::stride]), each)
-    ends = [_ends(values[0]), *[_ends([*values[1], *values[2]])] * 2]
+    ends = [ends_of(values[0]), *[ends_of([*values[1], *values[2]])] * 2]
     counted = f"the {count:,} values of this batch" if stride == 1 else f"every {stride}th of {count:,} values"
     odd = count - len(values[0])
     told = f"{counted} in {bins} bins"
@@ -184,71 +142,11 @@ def _distributions(
     blocks = []
     colour = look.of(history.arms)[arm.name][1]
     mean = sum(values[0]) / max(1, len(values[0]))
-    marks = list(zip((batch.running_mean, mean), ("o*" if look.ascii_only else "○●"), strict=True))
+    marks = list(zip((batch.running_mean, mean), mean_signs(look), strict=False))
     for name, numbers, (low, high) in zip(("x", X_HAT, "y"), values, ends, strict=True):
         found = distribute(numbers[::stride], low, high, bins)
         blocks.append(histogram(found, name, colour, look, each, max(2, height - 1), marks if name == "x" else ()))
-    return [*lines, *_beside(blocks, [each] * 3, _GAP)][:height]
-
-
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    """Return round ends around the values, and zero too if it is near."""
-    if not values:
-        return -1.0, 1.0
-    low, high = min(values), max(values)
-    near = 2 * (high - low)
-    if 0 < low < near or -near < high < 0:
-        low, high = min(low, 0.0), max(high, 0.0)
-    low, high, _ = y_limits(low, high, 6, False)
-    return low, high
-
-
-def histogram(
-    found: Distribution, name: str, colour: str, look: Look, width: int, height: int,
-    marks: Sequence[tuple[float, str]] = (),
-) -> list[Text]:  # fmt: skip
-    """Draw a distribution below its name as bars, all bins equally wide, above an axis with its ends, zero and marks.
-
-    Each mark is a value and the sign that stands there.
-    """
-    bins = len(found.counts)
-    cells = max(1, width // bins)
-    drawn = cells * bins
-    signs = _BARS_ASCII if look.ascii_only else _BARS
-    rows, eighths = max(1, height - 2), len(signs) - 1
-    most = max(found.counts)
-    levels = [round(rows * eighths * count / most) if most else 0 for count in found.counts]
-    # What is there is seen, be it ever so little.
-    levels = [max(level, 1) if count else 0 for level, count in zip(levels, found.counts, strict=True)]
-    inside = found.low < 0 < found.high
-    zero = min(drawn - 1, int(-found.low / (found.high - found.low) * drawn)) if inside else -1
-    bar, dash, cross = "|-+" if look.ascii_only else "│─┼"
-    lines = []
-    for row in range(rows):
-        below = (rows - 1 - row) * eighths
-        text = Text()
-        line = "".join(signs[max(0, min(eighths, level - below))] * cells for level in levels)
-        if zero >= 0 and line[zero] == " ":
-            text.append(line[:zero], style=colour).append(bar, style="dim").append(line[zero + 1 :], style=colour)
-        else:
-            text.append(line, style=colour)
-        lines.append(text)
-    axis = [dash] * drawn
-    if zero >= 0:
-        axis[zero] = cross
-    start, end = f"{brief(found.low)} ", f" {brief(found.high)}"
-    named = Text(look.text(name), style="bold")
-    if len(start) + len(end) + 1 <= drawn:
-        axis[: len(start)], axis[drawn - len(end) :] = start, end
-    else:
-        named.append(f"  {start}to{end}", style="not bold dim")
-    text = Text("".join(axis), style="dim")
-    for value, sign in marks:
-        cell = int((value - found.low) / (found.high - found.low) * drawn) if math.isfinite(value) else -1
-        if 0 <= cell < drawn and axis[cell] in (dash, cross):
-            text = text[:cell].append(sign, style=f"not dim {colour}").append_text(text[cell + 1 :])
-    lines.append(text)
-    return [named, *lines][-height:]
+    return [*lines, *_beside(blocks, [each] * 3, gap)][:height]
 
 
 # History
@@ -278,13 +176,13 @@ def draw_means(
     steps, rows = _means(history, read, chosen)
     axis = StepAxis(history, view.x_axis)
     colour, light = look.of(history.arms)[read.place.arm][1], look.theme == "light"
-    running, batch = "o*" if look.ascii_only else "○●"
+    running, batch, _ = mean_signs(look)
     plain = _INK[look.theme] if look.coloured else ""
     traces = [Trace([row[2] for row in rows], plain, batch, joined=False)]
     mark = "━" if look.solid else ""
     title = [(f"{mark or batch} batch mean", plain)]
     if read.tracked:
-        band = shade(colour, 0.4, light) if look.coloured else ""
+        band = shade(colour, 0.4 if light else 0.55, light) if look.coloured else ""
         reach = [row[1] for row in rows]
         traces.append(Trace([row[0] for row in rows], colour, running, reach, band))
         around = "+-" if look.ascii_only else "±"
@@ -303,8 +201,9 @@ def draw_learned(
     signs = "gb" if look.ascii_only else "γβ"
     mark = "━ " if look.solid else ""
     traces = [Trace([row[4] for row in rows], plain, signs[1]), Trace([row[3] for row in rows], colour, signs[0])]
-    title = [(f"{mark}{look.text('γ')}  ", colour), (f"{mark}{look.text('β')}", plain)]
-    return draw_band(title, traces, [axis.at(step) for step in steps], look, width, height, view.x_axis,
+    learned = ((f"{mark}{look.text('γ')} {brief(read.statistics.weight[chosen])}   ", colour),
+               (f"{mark}{look.text('β')} {brief(read.statistics.bias[chosen])}", plain))  # fmt: skip
+    return draw_band(learned, traces, [axis.at(step) for step in steps], look, width, height, view.x_axis,
                      None if view.cursor is None else axis.at(view.cursor), "read while this view is open")  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
@@ -16,6 +16,7 @@ from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.heat import Scale, around_zero, cell_style, colour_of, legend
 from bntui.tui.theme import Look
 from bntui.tui.views.channel import draw_channel
+from bntui.tui.views.histograms import mean_signs
 from bntui.tui.views.layer_list import draw_layers
 from bntui.tui.views.layers import Channels, channels, chosen_channel, places, worst_gap
 from bntui.tui.views.panel import PanelKind
@@ -72,15 +73,15 @@ def _title(history: History, read: Channels, look: Look, width: int, rows: tuple
     """Write which layer it is, its worst gap, the order, and how to choose another, as far as there is room."""
     name = norm_layer(history, read.place.arm, read.place.index)
     gap, channel = worst_gap(read.gaps)
-    parts = [f"worst gap {signed(gap)} σ at channel {channel}"] if math.isfinite(gap) else []
+    parts = [f"worst gap {signed(gap)} σ at ch {channel}"] if math.isfinite(gap) else []
     short, _, direction = read.sorted_by.partition(",")
     parts.append(f"sorted by {short}")
-    if rows[1] - rows[0] + 1 < len(read.order):
-        parts.append(f"rows {rows[0]:,}-{rows[1]:,} of {len(read.order):,}")
-    parts.append(f"step {read.step:,}")
     there = places(history)
     if len(there) > 1:
         parts.append(f"[ ] {there.index(read.place) + 1} of {len(there)} layers")
+    parts.append(f"step {read.step:,}")
+    if rows[1] - rows[0] + 1 < len(read.order):
+        parts.append(f"rows {rows[0]:,}-{rows[1]:,} of {len(read.order):,}")
     rest = ""
     for part in parts:
         told = f"{rest} · {part}"
@@ -96,13 +97,12 @@ def _title(history: History, read: Channels, look: Look, width: int, rows: tuple
 
 
 def _legend(read: Channels, arm: Arm, scale: Scale, look: Look, width: int) -> Text:
-    running, batch, both = _signs(look)
+    running, batch, both = mean_signs(look)
     if not read.tracked:
         told = f"{arm.words} has no running statistics, so no gap"
-        if read.batch_known:
-            told += f"; {batch} mean of this batch, σ² its variance"
+        more = f"; {batch} mean of this batch, σ² its variance" if read.batch_known else ""
     elif not read.batch_known:
-        told = f"{running} running mean, σ² running variance; no batch's statistics are kept here, so no gap"
+        told, more = "no batch's statistics are kept here, so no gap", f"; {running} running mean, σ² running variance"
     else:
         told = f"{running} running mean  {batch} batch mean  {both} both  gap in running σ"
         colours = legend(scale, look) if look.solid else Text()
@@ -110,12 +110,8 @@ def _legend(read: Channels, arm: Arm, scale: Scale, look: Look, width: int) -> T
         if colours.cell_len and text.cell_len + 2 + colours.cell_len <= width:
             text = Text(style="").append_text(text).append("  ").append_text(colours)
         return text
-    return Text(look.text(told)[:width], style="dim")
-
-
-def _signs(look: Look) -> tuple[str, str, str]:
-    """Return what stands for the running mean, the batch mean, and for both in one cell."""
-    return ("o", "*", "@") if look.ascii_only else ("○", "●", "◉")
+    told, both = look.text(told), look.text(told + more)
+    return Text((both if len(both) <= width else told)[:width], style="dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +146,13 @@ class _Table:
     def _all(self) -> list[_Column]:
         """Return all columns, as they stand from left to right."""
         read, layer, look = self._read, self._read.statistics, self._look
-        running, batch, _ = _signs(look)
+        running, batch, _ = mean_signs(look)
         variance = layer.running_var if read.tracked else layer.batch_var
         columns = []
         if read.tracked and read.batch_known:
             columns.append(_Column("gap σ", 7, lambda i: signed(read.gaps[i]), _LEAST_AXIS))
         if read.drift.since:
-            columns.append(_Column("drift σ", 7, lambda i: signed(read.drift.values[i]), 40))
+            columns.append(_Column("drift σ", 7, lambda i: signed(read.drift.values[i]), 36))
         if read.tracked or read.batch_known:
             columns.append(_Column("σ²", 6, lambda i: number(variance[i]), 14))
         columns += [
@@ -171,7 +167,8 @@ class _Table:
         """Return the columns, the most important one first: the gap, then the one by which the rows are sorted."""
         by = {"|gap|": "gap σ", "σ²": "σ²", "|γ|": "γ", "|drift|": "drift σ"}
         first = ("gap σ", by.get(self._read.sorted_by.partition(",")[0]))
-        return sorted(self._all(), key=lambda column: (column.title not in first, column.least))
+        columns = [replace(c, least=_LEAST_AXIS) if c.title in first else c for c in self._all()]
+        return sorted(columns, key=lambda column: (column.title not in first, column.least))
 
     def _cell(self, value: float) -> int:
         return max(0, min(self._axis.cells - 1, self._axis.cell(max(-LARGEST, min(LARGEST, value)))))
@@ -204,7 +201,7 @@ class _Table:
         axis = [" "] * cells
         if self._zero is not None:
             axis[self._zero] = bar
-        line, (running, batch, both) = "".join(axis), _signs(look)
+        line, (running, batch, both) = "".join(axis), mean_signs(look)
         means = (layer.running_mean[i], running), (layer.batch_mean[i], batch)
         marks = sorted((self._cell(mean), sign) for mean, sign in means if math.isfinite(mean))
         if len(marks) == 2 and marks[0][0] == marks[1][0]:

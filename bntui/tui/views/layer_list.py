@@ -20,7 +20,7 @@ from bntui.tui.views.words import initials, norm_layer
 _STRIP_FROM = 12
 """Cells from which on the gaps of all channels are drawn beside the worst one."""
 TERMS = (
-    "gap: batch mean - running mean, in running standard deviations σ",
+    "gap: batch mean - running mean, in running standard deviations, σ",
     "σ²: running variance, which eval mode divides by; γ, β: what the layer learns",
     "drift: how far the running mean moved, in σ",
 )
@@ -30,7 +30,9 @@ def draw_layers(history: History, view: View, look: Look, width: int, height: in
     """Draw the layers of all arms as they follow each other, as many as fit around the chosen one."""
     there, reading = places(history), history.normalization_now
     title = f"{len(there)} normalization layers" if len(there) != 1 else "1 normalization layer"
-    title = f"{title} · worst gap in σ, its channel" if there else "normalization layers"
+    if len(title) + 30 > width:
+        title = title.replace("normalization ", "")
+    title = f"{title} · worst gap in σ, its ch" if there else "normalization layers"
     lines = [Text(look.text(title)[:width], style="bold")]
     if not there:
         told = "no arm has a normalization" if history.started else "they appear with the run"
@@ -46,15 +48,17 @@ def draw_layers(history: History, view: View, look: Look, width: int, height: in
     scale = around_zero([value for _, gap in shown for value in _worst_of(gap, 40)], least=1.0)
     glyphs, short = look.of(history.arms), initials(history.arms)
     several = len({place.arm for place in there}) > 1
+    digits = max((len(str(len(gap))) for _, gap in shown), default=1)
+    most = max(8, width - 13 - digits - 2 * several)
     names = {}
     for i, _ in shown:
         name, place = look.text(norm_layer(history, there[i].arm, there[i].index)), there[i]
         module = name.partition(look.text(" · "))[2]
         # Where a long name leaves no room, the arm's initials do.
-        if len(name) > max(12, width - 24):
+        if len(name) > most:
             name = look.text(f"{short[place.arm]} {place.index + 1} · {module}")
         names[i] = name
-    cells = min(max(map(len, names.values()), default=0), max(8, width - 20))
+    cells = min(max(map(len, names.values()), default=0), most)
     for i, gap in shown:
         glyph, colour = glyphs[there[i].arm]
         text = Text((">" if look.ascii_only else "▸") if i == chosen else " ", style="bold" if i == chosen else "")
@@ -92,6 +96,7 @@ def _terms(room: int, width: int, look: Look) -> list[Text]:
     lines: list[str] = []
     for term in TERMS:
         wrapped = textwrap.wrap(look.text(term), max(10, width), subsequent_indent="  ")
-        if len(lines) + len(wrapped) + 1 <= room:
-            lines += wrapped
+        if len(lines) + len(wrapped) + 1 > room:
+            break
+        lines += wrapped
     return [Text(), *(Text(line[:width], style="dim") for line in lines)] if lines else []
