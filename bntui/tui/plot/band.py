@@ -31,7 +31,7 @@ class Trace:
     band: str = ""
     """Colour of the band."""
     joined: bool = True
-    """Draw a line, not only points."""
+    """Draw a line; else each point in one cell, not on until the next point."""
 
 
 def draw_band(
@@ -93,6 +93,8 @@ def draw_band(
         for column, i in enumerate(shown):
             if i is None or not _known(trace.y[i]):
                 before = None
+                continue
+            if not trace.joined and column and shown[column - 1] == i:
                 continue
             now = row_of(trace.y[i])
             start = now if before is None or not trace.joined else before

@@ -24,11 +24,16 @@ from bntui.tui.views.words import norm_layer
 
 SENTENCE = (
     "Eval mode uses the running statistics, train mode the batch's: a wide gap means that the two disagree.",
-    "eval: running, train: batch; a gap: they disagree",
+    "Eval uses running statistics, training the batch's: a gap tells how they differ.",
+    "eval: running, train: batch's; a gap: they differ",
 )
 FROZEN = ("The statistics are frozen: the running ones normalise in train mode too.", "frozen: running ones in use")
 OFF = ("The normalization is switched off: x goes out as it is.", "switched off: x goes out as it is")
 NO_GAP = ("It normalises in the same way in train and eval mode: there is no gap.", "train and eval mode are alike")
+RENORM = (
+    "Eval mode uses the running statistics; train mode corrects the batch's towards them.",
+    "train mode corrects the batch's statistics",
+)
 MOST_VALUES = 8_192
 """Values of a batch that are counted; of more, evenly chosen ones."""
 STACKED_FROM = 20
@@ -95,14 +100,17 @@ def _title(history: History, read: Channels, chosen: int, look: Look, width: int
 def _sentence(history: History, arm: Arm, read: Channels, look: Look, width: int) -> str:
     switched = first_normalized(history.arms)
     if not history.settings["bn"] and switched is not None and switched.name == arm.name:
-        long, short = OFF
+        sentences: Sequence[str] = OFF
     elif not read.tracked:
-        long, short = NO_GAP
+        sentences = NO_GAP
     elif history.settings["freeze"]:
-        long, short = FROZEN
+        sentences = FROZEN
+    elif arm.norm == "batch-renorm":
+        sentences = RENORM
     else:
-        long, short = SENTENCE
-    return look.text(long) if len(long) <= width else look.text(short)[:width]
+        sentences = SENTENCE
+    told = [look.text(sentence) for sentence in sentences]
+    return next((sentence for sentence in told if len(sentence) <= width), told[-1][:width])
 
 
 def _no_batch(history: History, view: View, arm: Arm) -> str:

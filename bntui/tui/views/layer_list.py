@@ -29,11 +29,10 @@ TERMS = (
 def draw_layers(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
     """Draw the layers of all arms as they follow each other, as many as fit around the chosen one."""
     there, reading = places(history), history.normalization_now
-    title = f"{len(there)} normalization layers" if len(there) != 1 else "1 normalization layer"
-    if len(title) + 30 > width:
-        title = title.replace("normalization ", "")
-    title = f"{title} · worst gap in σ, its ch" if there else "normalization layers"
-    lines = [Text(look.text(title)[:width], style="bold")]
+    count = f"{len(there)} normalization layer{'s' if len(there) != 1 else ''}"
+    titles = [f"{count} · worst gap in σ, and its channel", f"{len(there)} layers · worst gap in σ", "layers"]
+    title = next(title for title in titles if len(title) <= width or title == titles[-1])
+    lines = [Text(look.text(title if there else "normalization layers")[:width], style="bold")]
     if not there:
         told = "no arm has a normalization" if history.started else "they appear with the run"
         lines.append(Text(told[:width], style="dim"))

@@ -19,7 +19,7 @@ from bntui.tui.views.channels import LAYERS
 from bntui.tui.views.charts import CHARTS
 from bntui.tui.views.explanation import Explanation
 from bntui.tui.views.flow import FLOW, activations
-from bntui.tui.views.layers import chosen_channel, places
+from bntui.tui.views.layers import chosen_channel, next_channel, places
 from bntui.tui.views.panel import PanelView
 from bntui.tui.views.view import View
 from bntui.tui.views.why import WHY, shifted
@@ -139,6 +139,16 @@ class Views(ContentSwitcher):
         if unit:
             return "all units" if view.unit is None else f"unit {view.unit}"
         return self._chosen_layer()
+
+    def choose_row(self, control: Control, by: int) -> str:
+        """Choose the channel so many rows further in the table of the layers view, have it read, and say which."""
+        channel = next_channel(self._history, self.view, by)
+        if channel is None:
+            return "no channel to choose" if self._history.started else "no channel to choose yet"
+        self.view.unit = channel
+        self.have_read(control)
+        self.mark_all()
+        return f"channel {channel}"
 
     def have_read(self, control: Control) -> None:
         """Have read what the view that is shown shows."""

@@ -19,6 +19,7 @@ from bntui.tui.views.channels import draw_channels
 from bntui.tui.views.histograms import bins_for, distribute, histogram, normalized
 from bntui.tui.views.layer_list import draw_layers
 from bntui.tui.views.layers import chosen_channel, drift, gaps, next_channel, places, worst_gap
+from bntui.tui.views.switcher import Views
 from bntui.tui.views.view import SORTS, View
 from scripted_app import ZOO, Script, play, run_events, screen_text, settle, started
 
@@ -402,7 +403,9 @@ def test_the_chosen_channel_is_the_one_that_the_trainer_reads() -> None:
         await settle(pilot)
         assert script.control.watching == {"normalization", "explain"}
         assert (script.control.layer, script.control.unit) == (0, 2)
-        await pilot.press("1")  # type: ignore[attr-defined]
-        assert script.control.unit == 0
+        views = app._views  # type: ignore[attr-defined]
+        assert [views.choose_row(script.control, by) for by in (1, 1, -9)] == ["channel 0", "channel 1", "channel 2"]
+        assert (views.view.unit, script.control.unit) == (2, 2)
+        assert Views(History()).choose_row(script.control, 1) == "no channel to choose yet"
 
     play(script, act)
