@@ -28,7 +28,7 @@ from bntui.tui.theme import Look
 from bntui.tui.views import status
 from bntui.tui.views.end_card import card_lines, end_card
 from bntui.tui.views.guide import guide
-from bntui.tui.views.switcher import WATCHED_BY, use_ascii_scroll_bars
+from bntui.tui.views.switcher import use_ascii_scroll_bars
 from bntui.tui.views.words import told
 from bntui.tui.widgets.hints import Hints
 from bntui.tui.widgets.picture import Picture
@@ -279,7 +279,7 @@ class BntuiApp(LookingApp):
         self._header.show(status.header(self.history, self.look, width, self._rate))
         self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
         self._show_guide(width, base.size.height)
-        self.source.control.watching = frozenset(WATCHED_BY[self._views.shown])
+        self._views.have_read(self.source.control)
         self._views.draw_text(self.look, width)
 
     def _show_state(self) -> None:

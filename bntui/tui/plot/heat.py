@@ -45,6 +45,8 @@ SHADES = {
 other hues; these were chosen to look like one colour."""
 _SIGNED, _SIGNED_ASCII = "█▓▒░·+*#@", "=:-. +*#@"
 _SIZED, _SIZED_ASCII = " ·░▒▓█", " .:+*#"
+_INKS = ("#e4e4e4", "#121212")
+"""Of a number on a dark, and on a light colour."""
 _CUBE = (0, 95, 135, 175, 215, 255)
 
 
@@ -140,6 +142,20 @@ def legend(scale: Scale, look: Look, colour: str = "") -> Text:
     ):
         text.append(sign, style=style)
     return text.append(f" {'+' if scale.diverging and not look.ascii_only else ''}{brief(scale.high)}")
+
+
+def cell_style(value: float, scale: Scale, look: Look) -> str:
+    """Return the style of a number that stands on the colour of its value; empty without colours, and for NaN."""
+    ground = colour_of(value, scale, look)
+    if not ground:
+        return ""
+    red, green, blue = (int(ground[i : i + 2], 16) for i in (1, 3, 5))
+    return f"{_INKS[0.3 * red + 0.59 * green + 0.11 * blue > 110]} on {ground}"
+
+
+def colour_of(value: float, scale: Scale, look: Look) -> str:
+    """Return the colour of a value; empty without colours, and for NaN."""
+    return _pick(_palette(scale, look, ""), scale.share(value)) if look.solid else ""
 
 
 def spread(x: Sequence[float], low: float, high: float, columns: int) -> list[int | None]:

@@ -8,7 +8,6 @@ from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.history import History
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.layers import layer_panel
 from bntui.tui.views.view import View
 from bntui.tui.views.words import initials, told
 
@@ -63,7 +62,7 @@ def latest(history: History, look: Look, height: int) -> Text:
 
 def draw_heat_map(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
     """Draw a quantity of the chosen layer's channels over time."""
-    return Drawing(layer_panel(history, view.layer, look, width, height))
+    return Drawing(Text())
 
 
 def draw_score(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
