@@ -65,12 +65,12 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
         shares = "-".join(str(PERCENTILES[i]) for i in which)
         title, log_y = FLOW_TITLES[name].format(f"{layer + 1}{of_unit}", shares), False
         curves = {arm.name: [_percentile(reads, arm.name, layer, view.unit, i) for i in which] for arm in history.arms}
-    lines, short = [], initials(history.arms)
+    lines = []
     for arm, (glyph, colour) in look.of(history.arms).items():
         for i, y in enumerate(curves[arm]):
             # The middle one carries the name.
-            named = (history.labels[arm], short[arm]) if i == len(curves[arm]) // 2 else ("", "")
-            lines.append(Line(x, y, colour, look.marker, *named, glyph=glyph))
+            named = history.labels[arm] if i == len(curves[arm]) // 2 else ""
+            lines.append(Line(x, y, colour, look.marker, named, glyph=glyph))
     cursor = None if view.cursor is None else axis.at(view.cursor)
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=awaited(history, view.replay))
 
@@ -98,10 +98,10 @@ def _reads(history: History) -> list[FlowRead]:
 
 def _by_layer(name: str, history: History, reads: Sequence[FlowRead], view: View, look: Look) -> Chart:
     field = name.replace("-", "_")
-    lines, short = [], initials(history.arms)
+    lines = []
     for arm, (glyph, colour) in look.of(history.arms).items():
         y = [getattr(layer, field) for layer in reads[-1].arms[arm]] if reads else []
-        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, history.labels[arm], short[arm], points=True,
+        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, history.labels[arm], points=True,
                           glyph=glyph))  # fmt: skip
     return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=awaited(history, view.replay))
 

@@ -26,7 +26,7 @@ lines = st.builds(
         [x for x, _ in points], [y for _, y in points], BLUE, marker, "arm", faint, dots
     ),
     st.lists(st.tuples(anything, anything), max_size=12),
-    st.sampled_from(["braille", "hd", "fhd", "*", "block", ""]),
+    st.sampled_from(["braille", "hd", "hd", "*", "block", ""]),
     st.booleans(),
     st.booleans(),
 )
