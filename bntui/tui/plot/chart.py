@@ -178,7 +178,7 @@ def draw(
             ]  # fmt: skip
         if line.label:
             values = next((x, y) for other, x, y in seen if other is line)
-            for edge in edges(*values, x_axis, y_axis, from_start=bool(values[0]) and values[0][0] == line.x[0]):
+            for edge in edges(*values, x_axis, y_axis, from_start=bool(line.x) and line.x[0] >= x_low):
                 value = 10**edge.value if chart.log_y else edge.value
                 told = short_number(value).strip() if chart.shares else brief(value)
                 outside.append((edge, "" if colours else glyph, told, f"bold {style}".strip()))

@@ -25,14 +25,15 @@ class Title:
     detail: str = ""
     """What is told of it where there is room."""
     moment: str = ""
-    """Of when the values are, if they are not the newest; takes the place of the detail."""
+    """Where the values are, if they are not the newest, as `at step 740`; takes the place of the detail."""
 
     @property
     def forms(self) -> list[tuple[str, str]]:
         """The title and what is told behind it, from the longest form to the shortest."""
         plain = self.text.partition(",")[0]
         if self.moment:
-            return [(self.text, f" {self.moment}"), (plain, f" {self.moment}")]
+            at, _, where = self.moment.rpartition(" ")
+            return [(self.text, f" {self.moment}"), (plain, f" {self.moment}"), (plain, f" {at[:2]} {where}")]
         detail = f" · {self.detail}" if self.detail else ""
         return [(self.text, detail), (self.text, ""), (plain, "")]
 
@@ -83,12 +84,10 @@ class _Form:
         return max(0, sum(len("".join(self.write(entry))) + self.gap for entry in entries) - self.gap)
 
 
-_NAMED, _BARE = _Form(False, True), _Form(False, False)
-_TIGHT = _Form(True, False, short_values=True, gap=1)
-_FORMS = (
-    _NAMED, _Form(False, True, short_values=True), _Form(True, True), _Form(True, True, short_values=True, gap=1),
-    _BARE, _Form(True, False), _Form(False, False, short_values=True, gap=1), _TIGHT,
-)  # fmt: skip
+_NAMED, _OWN_ROW = _Form(False, True), _Form(True, True)
+_TIGHT_BESIDE, _TIGHT = (_Form(own_row, False, short_values=True, gap=1) for own_row in (False, True))
+_NAMED_FORMS = (_NAMED, _Form(False, True, short_values=True), _OWN_ROW, _Form(True, True, short_values=True, gap=1))
+_BARE_FORMS = (_Form(False, False), _Form(True, False), _TIGHT_BESIDE, _TIGHT)
 """From the one that tells most to the one that takes least; which glyph is whose counts more than two more digits."""
 
 
@@ -103,33 +102,31 @@ def draw_heading(grid: Grid, title: Title, entries: Sequence[Entry], grey: str) 
         _draw_entries(grid, 0, max(0, grid.width - form.length(entries)), form, entries)
         return 1
     _draw_title(grid, title, grid.width, grey)
-    rows = form.rows(entries, grid.width)[: _most_rows(grid)]
+    rows = form.rows(entries, grid.width)[: max(1, grid.height // ROWS_EACH)]
     for row, some in enumerate(rows, 1):
         _draw_entries(grid, row, 0, form, some)
     return 1 + len(rows)
 
 
-def _most_rows(grid: Grid) -> int:
-    return max(1, grid.height // ROWS_EACH)
-
-
 def _choose(grid: Grid, title: Title, entries: Sequence[Entry]) -> tuple[_Form, int]:
     """Return how the entries are written, and how many cells the title has then."""
-    lengths = [len(text) + len(rest) for text, rest in title.forms]
+    first, *shorter = (len(text) + len(rest) for text, rest in title.forms)
+    most = max(1, grid.height // ROWS_EACH)
 
-    def fits(form: _Form, title_length: int) -> bool:
-        if form.own_row:
-            return grid.height >= MIN_HEIGHT and len(form.rows(entries, grid.width)) <= _most_rows(grid) and (
-                form.length(entries[:1]) <= grid.width
-            )  # fmt: skip
-        return title_length + 2 + form.length(entries) <= grid.width
+    def fits(form: _Form, title_length: int, most: int) -> bool:
+        if not form.own_row:
+            return title_length + 2 + form.length(entries) <= grid.width
+        rows = form.rows(entries, grid.width)
+        return grid.height >= MIN_HEIGHT and len(rows) <= most and form.length(rows[0]) <= grid.width
 
-    tried = [(_NAMED, lengths[0])]
+    tried = [(_NAMED, first, 1)]
     if grid.height >= ROOMY:
-        tried.append((_FORMS[2], lengths[0]))
-    tried += [(form, length) for form in _FORMS for length in (lengths[1:] or lengths)]
-    last = _TIGHT if grid.height >= MIN_HEIGHT else _FORMS[-2]
-    form = next((form for form, length in tried if fits(form, length)), last)
+        tried.append((_OWN_ROW, first, 1))
+    tried += [(form, length, 1) for form in _NAMED_FORMS for length in shorter]
+    tried += [(form, first, most) for form in _NAMED_FORMS if form.own_row]
+    tried += [(form, length, most) for form in _BARE_FORMS for length in shorter]
+    last = _TIGHT if grid.height >= MIN_HEIGHT else _TIGHT_BESIDE
+    form = next((form for form, length, rows in tried if fits(form, length, rows)), last)
     return form, grid.width if form.own_row else grid.width - form.length(entries) - 2
 
 

@@ -10,8 +10,8 @@ CUT, CUT_OF_FAINT = 0.05, 0.25
 """Share of the x axis on which a curve may lie outside, above and below alike; of single steps behind it, more."""
 LASTING = 0.03
 """Share of the x axis from which on the newest part of a curve is no outlier any more, however far off it is."""
-CUT_IF_HUGE, HUGE = 0.25, 100.0
-"""Share of the x axis on which a curve may lie outside where it is so many times as large as on the rest."""
+CUT_OF_SPIKE, SPIKE = 0.25, 5.0
+"""The same of a spike after a calm start, in which a curve is so many times as large as on the rest."""
 FEW = 5
 """Points, below which every one counts."""
 FAR, MARGIN = 0.75, 0.25
@@ -68,14 +68,23 @@ def _usual(x: Sequence[float], y: Sequence[float], cut: float) -> tuple[float, f
     weights = [(b - a) / length for a, b in zip(edges, edges[1:], strict=False)]
     order = sorted(range(len(values)), key=values.__getitem__)
     low, high = values[_kept(order, weights, cut)], values[_kept(order[::-1], weights, cut)]
-    within = values[_kept(order, weights, CUT_IF_HUGE)], values[_kept(order[::-1], weights, CUT_IF_HUGE)]
-    most = HUGE * max(map(abs, within))
-    if 0 < most < max(high, -low):
-        return within[0] if low < -most else low, within[1] if high > most else high
+    calm_low, calm_high = values[_kept(order, weights, CUT_OF_SPIKE)], values[_kept(order[::-1], weights, CUT_OF_SPIKE)]
+    most = SPIKE * max(abs(calm_low), abs(calm_high))
+    if high > most > 0 and _was_calm(values, calm_high, most):
+        high = calm_high
+    if -low > most > 0 and _was_calm([-value for value in values], -calm_low, most):
+        low = calm_low
     newest = [value for value, place in zip(values, places, strict=True) if place >= places[-1] - LASTING * length]
     if len(newest) > 2:
         low, high = min(low, max(newest)), max(high, min(newest))
     return low, high
+
+
+def _was_calm(values: Sequence[float], calm: float, most: float) -> bool:
+    """Return whether a curve was calm before it first got too large: a first fall is no spike."""
+    return next(i for i, value in enumerate(values) if value <= calm) < next(
+        i for i, value in enumerate(values) if value > most
+    )
 
 
 def _kept(order: Sequence[int], weights: Sequence[float], cut: float) -> int:

@@ -47,8 +47,8 @@ def draw_spots(grid: Grid, cells: Sequence[tuple[int, int, str, str]]) -> None:
     """Write glyphs at row and column in a style; one whose cell is another's stands beside it."""
     taken: dict[tuple[int, int], str] = {}
     for row, column, glyph, style in cells:
-        free = [at for at in (column, column + 1, column - 1) if taken.get((row, at), glyph) == glyph]
-        at = free[0] if free and free[0] < grid.width else column
+        beside = (at for at in (column, column + 1, column - 1) if at < grid.width)
+        at = next((at for at in beside if taken.get((row, at), glyph) == glyph), column)
         taken[row, at] = glyph
         grid.put(row, at, glyph, style)
 

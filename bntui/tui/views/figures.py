@@ -26,6 +26,8 @@ TITLES = {
 _LETTERS = {"pause": "p", "restart": "r", "stop": "q"}
 """What marks on the charts what else a person did: its key."""
 MOST_MARKS = 50
+MOST_CLOUDS = 3
+"""Arms of which the single steps can be told apart behind the curves; of more they are left out."""
 MOST_GHOSTS = 24
 """Curves of abandoned futures on a chart, the newest ones: each takes time to draw."""
 
@@ -58,7 +60,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
     whole = any(row.step in curves.whole_steps for row in history.epochs) and curves.detail != ""
     lines = _ghosts(metric, of == "train", history, view, look, axis, curves)
     for arm, (glyph, colour) in look.of(history.arms).items():
-        if curves.raw is not None:
+        if curves.raw is not None and len(history.arms) <= MOST_CLOUDS:
             lines.append(Line(raw_x, curves.raw[arm], colour, look.marker, faint=True))
         lines.append(
             Line(x, curves.values[arm], colour, look.marker, history.labels[arm], glyph=glyph,
