@@ -16,10 +16,8 @@ from bntui.tui.plot.limits import robust_limits
 from bntui.tui.plot.marks import Mark
 from bntui.tui.plot.raster import DOTS, Stroke, paint
 from bntui.tui.plot.spots import draw_edges, draw_spots, edges, spots
-from bntui.tui.plot.strokes import glyph_of, marker_of, style_of
+from bntui.tui.plot.strokes import GREY, glyph_of, marker_of, style_of
 from bntui.tui.theme import WARNINGS
-
-GREY = "#767676"
 
 MIN_WIDTH, MIN_HEIGHT = 20, 6
 GUTTER = 6

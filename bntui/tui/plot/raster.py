@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 DOTS = {"braille": (2, 4), "hd": (2, 2)}
 """Dots a cell, across and down, of the fine markers; any other marker is a sign that fills its cell."""
@@ -24,11 +25,12 @@ FARTHEST = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """Points in shares of the axes, from 0 to 1, and how they are drawn."""
+    """Points in shares of the axes and how they are drawn."""
 
     x: Sequence[float]
+    """From 0 to 1."""
     y: Sequence[float]
-    """NaN for gaps; what lies outside leads off the chart."""
+    """NaN for gaps; what lies outside of 0 to 1 leads off the chart."""
     marker: str
     """One of `DOTS`, or a character."""
     style: str
@@ -37,9 +39,8 @@ class Stroke:
     dashed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What stands in a cell: row from the top, column, character and style."""
+class Cell(NamedTuple):
+    """What stands in a cell; the row is counted from the top."""
 
     row: int
     column: int
@@ -60,15 +61,20 @@ def paint(strokes: Sequence[Stroke], columns: int, rows: int, *, mixed: bool) ->
     for stroke in strokes:
         traced = trace(stroke, columns * across, rows * down)
         for row, column, dots in _cells(traced, kind, rows):
-            if not (stroke.dashed and column % 2):
-                filled.setdefault((row, column), []).append((dots, stroke))
+            if stroke.dashed and column % 2:
+                continue
+            place = (row, column)
+            if place in filled:
+                filled[place].append((dots, stroke))
+            else:
+                filled[place] = [(dots, stroke)]
     for (row, column), owners in filled.items():
         dots, stroke = owners[(row + column) % len(owners)] if len(owners) > 1 else owners[0]
-        if mixed and len(owners) > 1 and stroke.marker in DOTS:
-            for others, _ in owners:
-                dots |= others
         char = stroke.marker
-        if stroke.marker in DOTS:
+        if char in DOTS:
+            if mixed and len(owners) > 1:
+                for others, _ in owners:
+                    dots |= others
             char = chr(0x2800 + dots) if kind == "braille" else _QUARTERS[dots]
         yield Cell(row, column, char, stroke.style)
 
@@ -76,38 +82,43 @@ def paint(strokes: Sequence[Stroke], columns: int, rows: int, *, mixed: bool) ->
 def trace(stroke: Stroke, wide: int, high: int) -> list[int]:
     """Return a number for each column of dots, whose bits say which dots are set, the lowest dot first."""
     columns, most, top = [0] * wide, wide - 1, high - 1
+    joined, farthest = stroke.joined, FARTHEST
 
-    def fill(column: int, one: int, other: int) -> None:
-        low, up = max(0, min(one, other)), min(top, max(one, other))
+    def fill(column: int, low: int, up: int) -> None:
+        low, up = max(0, low), min(top, up)
         if low <= up:
             columns[column] |= (2 << up) - (1 << low)
 
-    before: tuple[int, int, float] | None = None
+    start, last, base = -1, 0, 0.0
     for x, y in zip(stroke.x, stroke.y, strict=True):
-        if not math.isfinite(y):
-            before = None
+        if y != y:
+            start = -1
             continue
-        column = max(0, min(most, math.floor(x * most + 0.5)))
-        height = max(-FARTHEST, min(FARTHEST, y)) * top
+        column = int(x * most + 0.5)
+        height = (y if -farthest < y < farthest else math.copysign(farthest, y)) * top
         dot = math.floor(height + 0.5)
-        if before is None or not stroke.joined:
-            fill(column, dot, dot)
-        elif before[0] == column:
-            fill(column, before[1], dot)
+        if start < 0 or not joined:
+            if 0 <= dot <= top:
+                columns[column] |= 1 << dot
+        elif start == column:
+            fill(column, min(last, dot), max(last, dot))
         else:
-            start, last, base = before
             slope = (height - base) / (column - start)
             for at in range(start + 1, column + 1):
                 now = math.floor(base + slope * (at - start) + 0.5) if at < column else dot
                 if -1 <= now - last <= 1:
-                    fill(at, now, now)
+                    if 0 <= now <= top:
+                        columns[at] |= 1 << now
+                elif now > last:
+                    middle = (last + now) // 2
+                    fill(at - 1, last, middle)
+                    fill(at, middle + 1, now)
                 else:
                     middle = (last + now) // 2
-                    upwards = now > last
-                    fill(at - 1, last, middle + (not upwards))
-                    fill(at, middle + upwards, now)
+                    fill(at - 1, middle + 1, last)
+                    fill(at, now, middle)
                 last = now
-        before = (column, dot, height)
+        start, last, base = column, dot, height
     return columns
 
 

@@ -30,16 +30,15 @@ def spots(x: Sequence[float], y: Sequence[float], axis: Axis, order: int, every:
     """
     finite = [i for i, value in enumerate(y) if 0 <= value <= 1]
     if points:
-        apart: dict[int, int] = {}
+        return list({axis.cell_of_share(x[i]): i for i in finite}.values())
+    chosen = finite[-1:]
+    if every:
+        column = 3 + 5 * order
         for i in finite:
-            apart[axis.cell_of_share(x[i])] = i
-        return list(apart.values())
-    chosen, column = finite[-1:], (3 + 5 * order) if every else axis.cells
-    for i in finite:
-        at = axis.cell_of_share(x[i])
-        if at >= column:
-            chosen.append(i)
-            column = at + every
+            at = axis.cell_of_share(x[i])
+            if at >= column:
+                chosen.append(i)
+                column = at + every
     return chosen
 
 

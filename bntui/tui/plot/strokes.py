@@ -7,6 +7,7 @@ from rich.cells import cell_len
 from bntui.tui.plot.raster import DOTS
 from bntui.tui.theme import ASCII_GLYPHS, GLYPHS
 
+GREY = "#767676"
 _CUBE = (0, 95, 135, 175, 215, 255)
 """Levels of the colours that 256-colour terminals have."""
 
@@ -28,13 +29,13 @@ def marker_of(marker: str, glyph: str, ascii_only: bool) -> str:
 
 
 def style_of(colour: str, colours: bool, light: bool, few_colours: bool, *, faint: bool) -> str:
-    """Return the colour; of what is faint half of it, towards the background."""
+    """Return the colour; of what is faint half of it, towards the background, or grey where there are no halves."""
     if not colours or not colour:
         return "dim" if faint else ""
     if not faint:
         return colour
     if few_colours:
-        return f"dim {colour}"
+        return GREY
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     halves = [min(_CUBE, key=lambda level: abs(level - (part + 255 * light) / 2)) for part in parts]
     return "#{:02x}{:02x}{:02x}".format(*halves)

@@ -25,11 +25,10 @@ def _draw_chart(name: str, history: History, view: View, look: Look, width: int,
     )  # fmt: skip
 
 
-_TOLD_BY = {"train-loss": (e.Stepped,), "train-accuracy": (e.Stepped, e.EpochEnded)}
-
 CHARTS = {
     "grid": [
-        PanelKind(name, partial(_draw_chart, name), (*_TOLD_BY.get(name, (e.Evaluated, e.EpochEnded)), *_MARKERS))
+        # Each is told of every step: one x range is on all of them.
+        PanelKind(name, partial(_draw_chart, name), (e.Stepped, e.Evaluated, e.EpochEnded, *_MARKERS))
         for name in TITLES
     ],
     "column": [
