@@ -24,7 +24,7 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def cell_of_share(self, share: float) -> int:
-        """Return the cell in which plotext draws a point."""
+        """Return the cell in which a point is drawn."""
         return math.floor(round(0.5 + (self.cells * self.dots - 1) * share, 8)) // self.dots
 
     def cell(self, value: float) -> int:
@@ -86,6 +86,14 @@ def _step(least: float) -> float:
     """Return the smallest of 1, 2 and 5 times a power of ten that is not below a number."""
     power: float = 10.0 ** math.floor(math.log10(least))
     return next((m * power for m in (1, 2, 5) if m * power >= least * (1 - 1e-9)), 10 * power)
+
+
+def nice_end(value: float) -> float:
+    """Return a round number that is not below a positive number, and not above it by more than half of it."""
+    if not SMALLEST < value < LARGEST:
+        return value
+    power: float = 10.0 ** math.floor(math.log10(value))
+    return next((m * power for m in (1, 1.5, 2, 3, 4, 5, 6, 8) if m * power >= value * (1 - 1e-9)), 10 * power)
 
 
 def round_ticks(low: float, high: float, count: int, large: float) -> list[tuple[float, str]]:

@@ -44,6 +44,10 @@ class Grid:
             if 0 <= i < self.width and (style or char != " "):
                 self._chars[row][i], self._styles[row][i] = char, style
 
+    def set(self, row: int, column: int, char: str, style: str) -> None:
+        """Write a character of one cell that can be shown, within the rectangle."""
+        self._chars[row][column], self._styles[row][column] = char, style
+
     def text(self) -> Text:
         """Return all of it, a span for each run of one style."""
         spans, at = [], 0

@@ -155,7 +155,7 @@ def cell_style(value: float, scale: Scale, look: Look) -> str:
 
 def colour_of(value: float, scale: Scale, look: Look) -> str:
     """Return the colour of a value; empty without colours, and for NaN."""
-    return _pick(_palette(scale, look, ""), scale.share(value)) if look.solid else ""
+    return _picked([value], scale, _palette(scale, look, ""))[0] if look.solid else ""
 
 
 def spread(x: Sequence[float], low: float, high: float, columns: int) -> list[int | None]:
