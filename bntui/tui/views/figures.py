@@ -10,7 +10,6 @@ from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.plot.curves import smooth
 from bntui.tui.theme import Look
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import initials
 
 TITLES = {
     "train-loss": "train loss, nats",
@@ -27,7 +26,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
     steps, values = _points(name, history, view.recent)
     axis = StepAxis(history, view.x_axis)
     x = [axis.at(step) for step in steps]
-    lines, short = [], initials(history.arms)
+    lines = []
     for arm in history.arms:
         glyph, colour = look.of(history.arms)[arm.name]
         shown = values[arm.name]
@@ -35,7 +34,7 @@ def figure(name: str, history: History, view: View, look: Look) -> Chart:
             lines.append(Line(x, shown, colour, look.marker, faint=True))
             # All of it, before drawing thins it out: the other way round gives another curve.
             shown = smooth(shown, view.smoothing)
-        lines.append(Line(x, shown, colour, look.marker, arm.label, short[arm.name], points=name != "train-loss",
+        lines.append(Line(x, shown, colour, look.marker, arm.label, arm.label, points=name != "train-loss",
                           glyph=glyph))  # fmt: skip
     x_range = None
     if view.recent and history.recent:

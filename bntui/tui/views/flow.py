@@ -18,7 +18,6 @@ from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import initials
 
 FLOW_TITLES = {
     "weight-gradient": "gradient by the weights, L2 norm by layer",
@@ -65,11 +64,11 @@ def flow_figure(name: str, history: History, view: View, look: Look) -> Chart:
         shares = "-".join(str(PERCENTILES[i]) for i in which)
         title, log_y = FLOW_TITLES[name].format(f"{layer + 1}{of_unit}", shares), False
         curves = {arm.name: [_percentile(reads, arm.name, layer, view.unit, i) for i in which] for arm in history.arms}
-    lines, short = [], initials(history.arms)
+    lines = []
     for arm, (glyph, colour) in look.of(history.arms).items():
         for i, y in enumerate(curves[arm]):
             # The middle one carries the name.
-            named = (history.labels[arm], short[arm]) if i == len(curves[arm]) // 2 else ("", "")
+            named = (history.labels[arm], history.labels[arm]) if i == len(curves[arm]) // 2 else ("", "")
             lines.append(Line(x, y, colour, look.marker, *named, glyph=glyph))
     cursor = None if view.cursor is None else axis.at(view.cursor)
     return Chart(title, tuple(lines), view.x_axis, cursor=cursor, log_y=log_y, empty=awaited(history, view.replay))
@@ -98,11 +97,11 @@ def _reads(history: History) -> list[FlowRead]:
 
 def _by_layer(name: str, history: History, reads: Sequence[FlowRead], view: View, look: Look) -> Chart:
     field = name.replace("-", "_")
-    lines, short = [], initials(history.arms)
+    lines = []
     for arm, (glyph, colour) in look.of(history.arms).items():
         y = [getattr(layer, field) for layer in reads[-1].arms[arm]] if reads else []
-        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, history.labels[arm], short[arm], points=True,
-                          glyph=glyph))  # fmt: skip
+        label = history.labels[arm]
+        lines.append(Line(range(1, len(y) + 1), y, colour, look.marker, label, label, points=True, glyph=glyph))
     return Chart(FLOW_TITLES[name], tuple(lines), "layer", log_y=True, empty=awaited(history, view.replay))
 
 
@@ -133,7 +132,7 @@ def flow_summary(history: History, look: Look, width: int) -> Text:
         if not wide and len(history.arms) > 2:
             # Two of them stand side by side, with the worst layer in place of all.
             worst = max((int(share) for share in shares), default=0)
-            block.append(f"{glyph} {initials(history.arms)[arm]:<5}", style=colour)
+            block.append(f"{glyph} ", style=colour)
             block.append(f" {number(ratio)} {verdict(ratio):<9}", style="bold" if verdict(ratio) else "")
             block.append(f"{worst:>4}%")
         else:

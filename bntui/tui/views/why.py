@@ -17,7 +17,6 @@ from bntui.tui.theme import Look
 from bntui.tui.views.flow import awaited, label_cells, merged
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import initials
 
 MECHANISM_TITLES = {
     "covariate-shift": "covariate shift |G − G'|, layer {}",
@@ -42,11 +41,11 @@ def mechanism_figure(name: str, history: History, view: View, look: Look) -> Cha
         # The first layer has none below it that could shift anything.
         layer = 1 + view.layer % max(1, shifted(history))
         title = title.format(layer + 1)
-        lines, short = [], initials(history.arms)
+        lines = []
         for arm, (glyph, colour) in look.of(history.arms).items():
             curves = [[of(read.arms[arm], layer) for read in reads] for of in _CURVES[name]]
             for i, y in enumerate(curves):
-                named = (history.labels[arm], short[arm]) if i == len(curves) - 1 else ("", "")
+                named = (history.labels[arm], history.labels[arm]) if i == len(curves) - 1 else ("", "")
                 lines.append(Line(x, y, colour, look.marker, *named, glyph=glyph))
     cursor = None if view.cursor is None else axis.at(view.cursor)
     log_y = name in ("covariate-shift", "smoothness") or view.log_y
