@@ -28,8 +28,13 @@ ADVICE = {
     "learning_rate": Advice("after a larger lr", (("undo", "takes it back"), ("lr", "types a smaller one"))),
 }
 """By kind of alert."""
-FIRST_TRIES = (("bn", "switches the normalization"), ("lr", "types a learning rate"), ("freeze", "its statistics"))
+FIRST_TRIES = (
+    ("bn", "switches the normalization"),
+    ("lr", "types a learning rate"),
+    ("freeze", "freezes its statistics"),
+)
 """What a person may try who has not tried anything."""
+LOG = (("log", "shows the log"),)
 
 
 def tries(wanted: Sequence[tuple[str, str]], table: Sequence[Key] = KEYS) -> list[str]:

@@ -17,7 +17,7 @@ from bntui.tui.plot.heat import Scale, around_zero, between, heat_rows, legend, 
 from bntui.tui.theme import Look
 from bntui.tui.views.layers import Place, places
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import QUANTITY_WORDS, layer_word, norm_layer
+from bntui.tui.views.words import QUANTITY_WORDS, norm_layer
 
 MOST_REPEATS = 4
 """Rows that one channel takes where there is room for more."""
@@ -68,7 +68,8 @@ def draw_heat_map(history: History, view: View, look: Look, width: int, height: 
     lines, channels = block.lines, block.channels
     if room < height:
         second = there[(chosen + 1) % len(there)]
-        lines = [*lines, *_block(history, view, look, time, second, left, width, height - room, own=False).lines]
+        rest = height - len(lines)
+        lines = [*lines, *_block(history, view, look, time, second, left, width, rest, own=False).lines]
     return Drawing(Text("\n").join(lines[:height]), left, time.axis, channels)
 
 
@@ -172,8 +173,7 @@ def _title(history: History, look: Look, place: Place, quantity: str, width: int
     hint = "[ ]" if own and width >= 30 else ""
     room = width - (len(hint) + 1 if hint else 0)
     what = QUANTITY_WORDS[quantity]
-    names = (norm_layer(history, place.arm, place.index), f"{layer_word(history, place.arm)} {place.index + 1}")
-    forms = [look.text(f"{name} · {what}") for name in names]
+    forms = [look.text(f"{norm_layer(history, place.arm, place.index, module)} · {what}") for module in (True, False)]
     form = next((form for form in forms if len(form) + 2 <= room), forms[-1])[: max(0, room - 2)]
     text = Text(no_wrap=True, overflow="crop").append(f"{glyph} ", colour).append(form, f"bold {colour}".strip())
     return text.append(hint.rjust(width - len(text)), "dim") if hint else text
@@ -264,14 +264,16 @@ def _ordinal(number: int) -> str:
 
 def _below(look: Look, layer: LayerStatistics, why: str, width: int) -> list[Text]:
     """Write the newest numbers of all channels in words."""
-    parts = []
+    numbers = []
     for name, values in (("γ", layer.weight), ("β", layer.bias)):
         known = [value for value in values if math.isfinite(value)]
         if known:
-            parts.append(look.text(f"{name} {brief(min(known))} to {brief(max(known))}"))
+            numbers.append((look.text(name), brief(min(known)), brief(max(known))))
+    ranges = ["   ".join(f"{name} {low} to {high}" for name, low, high in numbers)]
+    ranges.append("  ".join(f"{name} {low}..{high}" for name, low, high in numbers))
+    lines = [next((form for form in ranges if len(form) <= width), ranges[-1])] if numbers else []
     gaps = [abs(gap) for gap in values_of(layer, "gap", range(len(layer.weight)))]
     known = [gap for gap in gaps if math.isfinite(gap)]
-    lines = ["   ".join(parts)] if parts else []
     if known:
         worst = gaps.index(max(known))
         forms = (

@@ -80,7 +80,7 @@ def reached(history: History, look: Look, width: int) -> str:
         f"reached {value}: {names[leader]} at epoch {row.epoch}, {names[other]} at epoch {goal.epoch}"
         for names in (history.labels, glyphs)
     ]
-    forms.append(f"{value}: {glyphs[leader]} epoch {row.epoch}, {glyphs[other]} epoch {goal.epoch}")
+    forms.append(f"reached {value}: {glyphs[leader]} epoch {row.epoch}, {glyphs[other]} epoch {goal.epoch}")
     return next((form for form in forms if len(form) <= width), forms[-1])
 
 
@@ -133,11 +133,14 @@ def draw_score(history: History, view: View, look: Look, width: int, height: int
         line = "".join(" " * gap + cell.rjust(size) for cell, size in zip(numbers, sizes[1:], strict=True))
         text.append(f"{line}\n", "bold" if number else "dim")
     if row is not None and (lead := lead_word(history, row.validation)):
-        leader, _ = leader_of(row.validation)
+        leader, points = leader_of(row.validation)
+        if len(lead) > width:
+            lead = f"{look.of(history.arms)[leader][0]} +{points:.1f}" if leader else lead
         text.append(f"{lead}\n", look.of(history.arms)[leader][1] if leader else "")
     below = (_which(history, row, width), reached(history, look, width))
     text.append("\n".join(look.text(line) for line in below if line), "dim")
-    return Drawing(Text("\n", no_wrap=True).join(text.split("\n", allow_blank=True)[:height]))
+    lines = text.split("\n", allow_blank=True)[:height]
+    return Drawing(Text("\n", no_wrap=True).join(line[:width] for line in lines))
 
 
 def _length(table: Sequence[Sequence[str]]) -> int:
@@ -168,11 +171,13 @@ def _cells(history: History, view: View, look: Look, row: Evaluated | EpochEnded
 
 def _which(history: History, row: Evaluated | EpochEnded | None, width: int) -> str:
     """Say which evaluation is told of, and what the accuracy on the training set is of."""
-    batches = any(map(len, history.steps.points("accuracy")[1].values()))
+    batches = any(
+        math.isfinite(value) for known in history.steps.points("accuracy")[1].values() for value in known[-1:]
+    )
     everything = all_samples(history)
     match row:
         case None:
-            forms = ["train: batches of late; valid: soon"] if batches else ["appears with the first steps"]
+            forms = ["train: batches of late; valid: soon"] if batches else ["appears within the first epoch"]
         case EpochEnded():
             forms = [f"end of epoch {row.epoch} · all {everything:,} samples", f"end of epoch {row.epoch}"]
         case Evaluated():

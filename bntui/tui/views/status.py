@@ -93,10 +93,14 @@ def state(
     """
     used = "" if usage is None else _usage(usage)
     beginnings = _beginnings(history, look, waiting, ways)
+    settings = {detail: _settings(history, detail) for detail in (_ALL, _NEEDED, _CHANGED, _NONE)}
+    scores: dict[_Form, Text] = {}
     fits: Text | None = None
     for begin, detail, with_usage, form in _forms(history, beginnings, bool(used)):
         line = Text(f" {begin}", "bold" if begin.strip() != "running" else "", no_wrap=True, overflow="crop", end="")
-        line.append_text(_settings(history, detail)).append_text(_score(history, look, form))
+        if form not in scores:
+            scores[form] = _score(history, look, form)
+        line.append_text(settings[detail]).append_text(scores[form])
         line.rstrip()
         if len(line) + (len(used) + 3 if with_usage else 0) <= width:
             if with_usage:

@@ -56,11 +56,17 @@ def told(history: History, event: Intervened) -> str:
     return f"{name} {value_word(action, before)} → {value_word(action, after)}"
 
 
-def norm_layer(history: History, arm: str, index: int) -> str:
-    """Return what a normalization layer of an arm is called, its index counted from 0: such as `BN 1 · norm1`."""
+def norm_layer(history: History, arm: str, index: int, module: bool = True) -> str:
+    """Return what a normalization layer of an arm is called, its index counted from 0: such as `BN 1 · norm1`.
+
+    Without `module` the name that the layer has in the network is left out.
+    """
     names = list(history.started.layers.get(arm, {})) if history.started else []
-    module = f" · {names[index]}" if index < len(names) else ""
-    return f"{layer_word(history, arm)} {index + 1}{module}"
+    behind = f" · {names[index]}" if module and index < len(names) else ""
+    word = layer_word(history, arm)
+    # The 8 of "Group norm 8" and the layer's number would be read as one.
+    between = " " if word[-1].isalpha() else " layer "
+    return f"{word}{between}{index + 1}{behind}"
 
 
 def weight_layer(index: int) -> str:
