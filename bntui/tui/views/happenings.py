@@ -141,8 +141,8 @@ def _done(history: History, width: int) -> Iterator[_Entry]:
         rows.append(_Entry(branch.undone.step, "u", in_full, "dim", brief))
     for event in history.interventions[-LOOKED_AT:]:
         if event.action in INTERVENTIONS:
-            words = _wrapped(told(history, event), history, width)
-            rows.append(_Entry(event.step, INTERVENTIONS[event.action].marker, words))
+            lines = _wrapped(told(history, event), history, width)
+            rows.append(_Entry(event.step, INTERVENTIONS[event.action].marker, lines))
     yield from reversed(sorted(rows, key=lambda entry: entry.step))
 
 

@@ -23,6 +23,10 @@ MOST_REPEATS = 4
 """Rows that one channel takes where there is room for more."""
 LEAST_GAP = 0.1
 """Standard deviations to which the scale of the gap reaches at least: a smaller one is nothing to look at."""
+LEAST_ROWS = 5
+"""Lines of values to which the words below them give way."""
+LINES_BELOW = 5
+"""Lines under the values: axis, legend, and words."""
 SECOND_LINES = 8
 """Lines from which on a second layer is worth its room."""
 
@@ -58,7 +62,7 @@ def draw_heat_map(history: History, view: View, look: Look, width: int, height: 
     time = _time(history, view, max(1, width - left))
     chosen = view.layer % len(there)
     first = there[chosen]
-    needed = 5 + math.ceil(_channels(readings[-1], first) / rows_in(1, look))
+    needed = 1 + LINES_BELOW + math.ceil(_channels(readings[-1], first) / rows_in(1, look))
     room = height
     if len(there) > 1 and height - needed >= SECOND_LINES:
         room = needed
@@ -86,18 +90,26 @@ def _waiting(history: History, look: Look, width: int) -> Text:
 def _time(history: History, view: View, columns: int) -> _Time:
     """Place the readings in so many columns of the charts' x range; one stands until the next one comes."""
     steps = StepAxis(history, view.x_axis)
-    recent = history.recent if view.recent else None
-    low, high = (steps.at(recent[0][0]), steps.at(recent[-1][0])) if recent else (0.0, steps.at(history.step))
+    low, high = _x_range(history, view, steps)
     high = max(high, low + 1e-9)
     shown = spread([steps.at(read.step) for read in history.readings], low, high, columns)
-    # The newest reading stands until now, however long ago it was.
+    # The newest reading stands until now, however long ago it was; what is still to come stays empty.
     begun = next((i for i, which in enumerate(shown) if which is not None), columns - 1)
-    filled = [len(history.readings) - 1 if which is None and i >= begun else which for i, which in enumerate(shown)]
+    until = math.ceil((steps.at(history.step) - low) / (high - low) * columns - 1e-9)
+    newest = len(history.readings) - 1
+    filled = [newest if which is None and begun <= i < until else which for i, which in enumerate(shown)]
     axis = Axis(low, high, columns, 1)
     cursor = None
     if view.cursor is not None and low <= (x := steps.at(view.cursor)) <= high:
         cursor = min(columns - 1, int(axis.share(x) * columns))
     return _Time(history.readings, filled, axis, cursor, (_end(low, view.x_axis), _end(high, view.x_axis)))
+
+
+def _x_range(history: History, view: View, axis: StepAxis) -> tuple[float, float]:
+    """Return the part of the x axis that is shown: the recent past, or all."""
+    if view.recent and history.recent:
+        return axis.at(history.recent[0][0]), axis.at(history.recent[-1][0])
+    return 0.0, axis.at(history.step)
 
 
 def _end(value: float, kind: str) -> str:
@@ -192,7 +204,7 @@ def _block(
     below = _below(look, newest, why, width) if own else []
     # What stands below the rows gives way to them on a small screen: first the words, then the axis, then the legend.
     extra = 2 if own else 1
-    below = below[: max(0, height - 1 - extra - 5)]
+    below = below[: max(0, height - 1 - extra - min(LEAST_ROWS, math.ceil(count / rows_in(1, look))))]
     extra = min(extra, max(0, height - 4))
     lines_left = max(1, height - 1 - extra - len(below))
     capacity = rows_in(lines_left, look)
@@ -216,7 +228,7 @@ def _block(
         label = _label(here, shown[(i - 1) * per_line] if i else None, view.unit if own else None, left)
         lines.append(label.append_text(line))
     if extra:
-        thinned = f"every {_ordinal(stride)} of {count} channels" if stride > 1 else f"{count} channels"
+        thinned = f"every {_ordinal(stride)} of {count}" if stride > 1 else f"{count} channels"
         scales = Text(" " * left, no_wrap=True, overflow="crop").append_text(_legend(scale, quantity, look))
         room = width - len(scales)
         scales.append(thinned.rjust(room) if len(thinned) < room else "", "dim")

@@ -84,18 +84,15 @@ def reached(history: History, look: Look, width: int) -> str:
     return next((form for form in forms if len(form) <= width), forms[-1])
 
 
-def train_accuracies(history: History, view: View) -> dict[str, float]:
-    """Return each arm's accuracy on the training set at the newest evaluation, if that ended an epoch.
+def train_accuracies(history: History, view: View) -> tuple[dict[str, float], bool]:
+    """Return each arm's accuracy on the training batches of late, smoothed as the chart is; whether it is of these.
 
-    Else the one on the training batches of late, smoothed as the charts are.
+    Of a run that does not tell it, that on the whole training set after the newest epoch.
     """
-    row = newest_evaluation(history)
-    if isinstance(row, EpochEnded):
-        return {arm: metrics.accuracy for arm, metrics in row.train.items()}
     _, values = history.steps.points("accuracy")
-    return {
-        arm: next(reversed(smooth(known[-SMOOTHED_POINTS:], view.smoothing)), math.nan) for arm, known in values.items()
-    }
+    if any(math.isfinite(value) for known in values.values() for value in known[-1:]):
+        return {arm: smooth(known[-SMOOTHED_POINTS:], view.smoothing)[-1] for arm, known in values.items()}, True
+    return {arm: metrics.accuracy for row in history.epochs[-1:] for arm, metrics in row.train.items()}, False
 
 
 def score_height(history: History) -> int:
@@ -137,7 +134,7 @@ def draw_score(history: History, view: View, look: Look, width: int, height: int
         if len(lead) > width:
             lead = f"{look.of(history.arms)[leader][0]} +{points:.1f}" if leader else lead
         text.append(f"{lead}\n", look.of(history.arms)[leader][1] if leader else "")
-    below = (_which(history, row, width), reached(history, look, width))
+    below = (_which(history, view, row, width), reached(history, look, width))
     text.append("\n".join(look.text(line) for line in below if line), "dim")
     lines = text.split("\n", allow_blank=True)[:height]
     return Drawing(Text("\n", no_wrap=True).join(line[:width] for line in lines))
@@ -151,13 +148,13 @@ def _length(table: Sequence[Sequence[str]]) -> int:
 def _cells(history: History, view: View, look: Look, row: Evaluated | EpochEnded | None) -> dict[str, list[str]]:
     """Return what stands in each column that there may be, its heading first."""
     arms, many = look.of(history.arms), all_samples(history)
-    train = train_accuracies(history, view)
+    train, of_batches = train_accuracies(history, view)
     valid = {} if row is None else {arm: metrics.accuracy for arm, metrics in row.validation.items()}
     best = history.best
     digits = 0 if row is None else samples_of(history, row)
     epochs = [str(best[arm].epoch) if arm in best else "" for arm in arms]
     # A few batches are few samples.
-    trained_on = many if isinstance(row, EpochEnded) else 0
+    trained_on = 0 if of_batches else many
     return {
         "label": ["accuracy", *(f"{glyph} {history.labels[arm]}" for arm, (glyph, _) in arms.items())],
         "glyph": ["", *(glyph for glyph, _ in arms.values())],
@@ -169,18 +166,16 @@ def _cells(history: History, view: View, look: Look, row: Evaluated | EpochEnded
     }
 
 
-def _which(history: History, row: Evaluated | EpochEnded | None, width: int) -> str:
+def _which(history: History, view: View, row: Evaluated | EpochEnded | None, width: int) -> str:
     """Say which evaluation is told of, and what the accuracy on the training set is of."""
-    batches = any(
-        math.isfinite(value) for known in history.steps.points("accuracy")[1].values() for value in known[-1:]
-    )
-    everything = all_samples(history)
+    of_batches, everything = train_accuracies(history, view)[1], all_samples(history)
     match row:
         case None:
-            forms = ["train: batches of late; valid: soon"] if batches else ["appears within the first epoch"]
+            forms = ["train: batches of late; valid: soon"] if of_batches else ["appears within the first epoch"]
         case EpochEnded():
             forms = [f"end of epoch {row.epoch} · all {everything:,} samples", f"end of epoch {row.epoch}"]
         case Evaluated():
-            of = f"step {row.step:,} · {row.samples:,} of {everything:,} samples"
-            forms = [f"{of} · train: batches of late", of, f"step {row.step:,} · {row.samples:,} samples"]
+            forms = [f"step {row.step:,} · {row.samples:,} {of}samples" for of in (f"of {everything:,} ", "")]
+    if row is not None and of_batches:
+        forms.insert(0, f"{forms[0]} · train: batches of late")
     return next((form for form in forms if len(form) <= width), forms[-1])[:width]

@@ -60,13 +60,14 @@ def test_an_evaluation_within_an_epoch_is_told_as_soon_as_it_is_the_newest_one()
     assert (lead, which) == ("With BN ahead by 3.0 points", "step 350 · 1,000 of 10,000 samples")
     assert lines(made, 70)[4] == "step 350 · 1,000 of 10,000 samples · train: batches of late"
     made.apply(e.EpochEnded(4, 400, 0.01, 1, 1, *[metrics(started().arms, 0.9)] * 2))
-    assert lines(made)[1].split()[3:] == [".9000", ".9000", ".9000", "4"]
+    # Those of the batches go on, as on the chart.
+    assert lines(made)[1].split()[3:] == [".910", ".9000", ".9000", "4"]
     assert newest_evaluation(made) is made.epochs[-1]
 
 
 def test_before_the_first_evaluation_there_is_the_accuracy_of_the_training_batches() -> None:
     made = history(epochs=0)
-    assert lines(made)[-1] == "appears with the first steps"
+    assert lines(made)[-1] == "appears within the first epoch"
     made.apply(e.Stepped(10, 1, dict.fromkeys(PAIR, (0.5,)), 0.1, {"batch": (0.5,), "none": (0.25,)}))
     assert [line.split()[3:] for line in lines(made)[1:3]] == [[".500", "-"], [".250", "-"]]
     assert lines(made)[3] == "train: batches of late; valid: soon"
