@@ -96,6 +96,19 @@ class Intervention:
         """Whether it has a state: a value that stays until it is changed."""
         return self.default is not None
 
+    def written(self, value: object) -> str:
+        """Return a value as a person writes it, such as `off` or `0.015`."""
+        return written(value, self.states)
+
+
+def written(value: object, states: tuple[str, str] = ("off", "on")) -> str:
+    """Return a value as a person writes it; `states` are those of a switch."""
+    if isinstance(value, bool):
+        return states[value]
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+    return str(value)
+
 
 def _set(part: str, attribute: str) -> Apply:
     """Return what sets an attribute of every module of a part."""

@@ -117,7 +117,7 @@ class Commands:
         try:
             value = steering.parse(name, value)
         except ValueError as error:
-            stays = f"; it stays at {now}" if name in SETTINGS else ""
+            stays = f"; it stays at {SETTINGS[name].written(now)}" if name in SETTINGS else ""
             session.emit(e.Notice(f"{told} takes {error}, not {value}{stays}"))
             return
         assert row is not None

@@ -288,7 +288,7 @@ class BntuiApp(LookingApp):
         if base.has_class("tiny"):
             width, height = base.size
             said = textwrap.wrap(self._said, max(1, width))
-            lines = [*status.tiny(self.history, width, height - len(said)), *said]
+            lines = [*status.tiny(self.history, self.look, width, height - len(said)), *said]
             self._tiny.show(Text("\n".join(lines if height > 1 or not said else said)))
             return
         waiting = self._said or self._waiting
@@ -296,7 +296,8 @@ class BntuiApp(LookingApp):
             # The reason stands at the end, often behind a long path.
             waiting = shortened(f"failed: {plain_text(str(self.source.error))}", max(20, base.size.width - 2))
         usage = None if self._meter is None else self._meter.usage
-        self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage))
+        ways = status.ways_on(self._hinted(), self._allowed) if self._ended else []
+        self._state.show(status.state(self.history, self.look, waiting, base.size.width, usage, ways))
 
     def _show_guide(self, width: int, height: int) -> None:
         """Redraw the line that says what one sees, what to look for and what to try; at the end of a run its card."""

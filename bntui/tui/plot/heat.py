@@ -132,16 +132,18 @@ def rows_in(lines: int, look: Look) -> int:
     return 2 * lines if look.solid else lines
 
 
-def legend(scale: Scale, look: Look, colour: str = "") -> Text:
-    """Write the scale: its ends, and the colours or characters between them."""
-    text = Text().append(f"{brief(scale.low)} ")
+def legend(scale: Scale, look: Look, colour: str = "", ends: tuple[str, str] | None = None) -> Text:
+    """Write the scale: its ends, or what is written in their place, and the colours or characters between them."""
+    plus = "+" if scale.diverging and not look.ascii_only else ""
+    low, high = ends or (brief(scale.low), f"{plus}{brief(scale.high)}")
+    text = Text().append(f"{low} ")
     for sign, style in (
         (("█", style) for style in _palette(scale, look, colour))
         if look.solid
         else ((sign, "") for sign in _signs(scale, look))
     ):
         text.append(sign, style=style)
-    return text.append(f" {'+' if scale.diverging and not look.ascii_only else ''}{brief(scale.high)}")
+    return text.append(f" {high}")
 
 
 def cell_style(value: float, scale: Scale, look: Look) -> str:

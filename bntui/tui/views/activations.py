@@ -166,7 +166,7 @@ def _write_legend(scene: Scene, grid: Grid, drawn: Sequence[Half], peak: float) 
     words = [up, down] if len(drawn) > 1 else [""]
     column = 0
     for half, word in zip(drawn, words, strict=True):
-        long, short = (f"{half.arm.glyph} {name} {word}".rstrip() for name in (half.arm.label, half.arm.short))
+        long, short = (f"{half.arm.glyph} {name}{word}".rstrip() for name in (f"{half.arm.label} ", ""))
         text = grid.clean(long if grid.width >= 40 and len(half.arm.label) <= 16 else short)
         grid.put(1, column, text, half.arm.colour)
         column += len(text) + 2

@@ -15,7 +15,7 @@ from bntui.tui.plot.heat import around_zero, cell_style, colour_of
 from bntui.tui.theme import Look
 from bntui.tui.views.layers import gaps, places, statistics_at, worst_gap
 from bntui.tui.views.view import View
-from bntui.tui.views.words import initials, norm_layer
+from bntui.tui.views.words import norm_layer
 
 _STRIP_FROM = 12
 """Cells from which on the gaps of all channels are drawn beside the worst one."""
@@ -45,7 +45,7 @@ def draw_layers(history: History, view: View, look: Look, width: int, height: in
         layer = statistics_at(known, there[i])
         shown.append((i, gaps(layer) if layer is not None else []))
     scale = around_zero([value for _, gap in shown for value in _worst_of(gap, 40)], least=1.0)
-    glyphs, short = look.of(history.arms), initials(history.arms)
+    glyphs = look.of(history.arms)
     several = len({place.arm for place in there}) > 1
     digits = max((len(str(len(gap))) for _, gap in shown), default=1)
     most = max(8, width - 13 - digits - 2 * several)
@@ -53,9 +53,9 @@ def draw_layers(history: History, view: View, look: Look, width: int, height: in
     for i, _ in shown:
         name, place = look.text(norm_layer(history, there[i].arm, there[i].index)), there[i]
         module = name.partition(look.text(" · "))[2]
-        # Where a long name leaves no room, the arm's initials do.
+        # Where a long name leaves no room, the number does.
         if len(name) > most:
-            name = look.text(f"{short[place.arm]} {place.index + 1} · {module}")
+            name = look.text(f"{place.index + 1} · {module}")
         names[i] = name
     cells = min(max(map(len, names.values()), default=0), most)
     for i, gap in shown:

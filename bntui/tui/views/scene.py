@@ -11,12 +11,11 @@ from functools import cached_property
 from bntui.messages.events import FlowRead, LayerFlow
 from bntui.messages.history import History
 from bntui.tui.plot.axes import Axis, round_ticks
-from bntui.tui.plot.chart import GREY
 from bntui.tui.plot.grid import Grid
 from bntui.tui.plot.heat import spread
+from bntui.tui.plot.strokes import GREY
 from bntui.tui.theme import Look
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import initials
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,6 @@ class Drawn:
     glyph: str
     colour: str
     label: str
-    short: str
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,8 @@ class Scene:
     @cached_property
     def arms(self) -> list[Drawn]:
         """The arms in their order."""
-        short = initials(self.history.arms)
         return [
-            Drawn(name, glyph, colour, self.history.labels[name], short[name])
+            Drawn(name, glyph, colour, self.history.labels[name])
             for name, (glyph, colour) in self.look.of(self.history.arms).items()
         ]
 

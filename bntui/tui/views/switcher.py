@@ -21,6 +21,7 @@ from bntui.tui.views.explanation import Explanation
 from bntui.tui.views.flow import FLOW, activations
 from bntui.tui.views.layers import chosen_channel, next_channel, places
 from bntui.tui.views.panel import PanelView
+from bntui.tui.views.score import score_height
 from bntui.tui.views.view import View
 from bntui.tui.views.why import WHY, shifted
 from bntui.tui.views.words import norm_layer
@@ -108,6 +109,8 @@ class Views(ContentSwitcher):
 
     def mark_for(self, event: e.Event) -> None:
         """Have the panels drawn anew that show what an event tells."""
+        if isinstance(event, e.Started):
+            self._panelled["charts"].panels["score"].styles.height = score_height(self._history)
         for view in self._panelled.values():
             view.mark_for(event)
 
