@@ -31,7 +31,7 @@ def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: s
         assert len(lines) == size[1]
         assert any(line.strip() for line in lines)
         if size[0] < 40:
-            assert not epochs or ("running 300" in lines[0] and "BN 0.8500 w/o 0.8200" in lines[1])
+            assert not epochs or ("running 300" in lines[0] and "With BN .8500" in lines[1])
             assert ("this view is shown" if view == "1" else "larger window needed") in "\n".join(lines[1:])
 
     play(Script(*(run_events(epochs) if epochs else [])), act, size)
@@ -42,8 +42,8 @@ def test_the_charts_view_tells_what_a_person_looks_for() -> None:
         text = screen_text(app)
         for wanted in (
             "train loss", "validation loss", "train accuracy", "validation accuracy", "fashion-mnist 60,000/10,000",
-            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN 0.8500", "Without 0.8200", "BN ahead by 3.0 points",
-            "lr 0.01", "BN on", "statistics live", "running", "BN layer 1 of 2, 3 channels", "moved since epoch 2",
+            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN .8500", "Without BN .8200", "With BN ahead by 3.0 points",
+            "lr 0.01", "BN on", "statistics live", "running", "BN 1 · norm1 · gap, σ",
         ):  # fmt: skip
             assert wanted in text, wanted
 
