@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -89,6 +90,7 @@ def run_events(epochs: int = 3, norms: Sequence[str] = ("batch", "none")) -> lis
     return events
 
 
+@cache
 def flow(
     layers: int = 3, first: float = 0.1, each: float = 0.1, middle: float = 0.0, spread: float = 1.0
 ) -> tuple[e.LayerFlow, ...]:

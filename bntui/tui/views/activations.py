@@ -86,7 +86,7 @@ def halves(scene: Scene, columns: Sequence[int | None], lines: int, layer: int) 
     for arm, of, usual in known:
         low, high = usual if own and math.isfinite(sum(usual)) else both
         low, high, _ = y_limits(low, high, max(6, lines), False)
-        made.append(Half(arm, of, low, high, round_ticks(low, high, max(2, 2 * lines // 3), 1e5)))
+        made.append(Half(arm, of, low, high, round_ticks(low, high, max(3, lines // 2), 1e5)))
     return made
 
 
@@ -114,8 +114,7 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
         return Drawing(grid.text())
     rows = rows_in(lines, scene.look)
     shares = [half.shares(rows) for half in drawn]
-    peaks = sorted(max(column) for of in shares for column in of if not math.isnan(column[0]))
-    peak = peaks[int(0.9 * (len(peaks) - 1))] or 1.0
+    peak = min(filter(None, map(_usual_peak, shares)), default=1.0)
     _write_legend(scene, grid, drawn, peak)
     middle = 2 + lines
     for place, (half, of) in enumerate(zip(drawn, shares, strict=True)):
@@ -131,6 +130,8 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
         values = list(zip(*(strengths[id(column)] for column in of), strict=True))
         heat = heat_rows(values[::-1] if upwards else values, _SHADES, scene.look, half.arm.colour)
         for i, line_text in enumerate(heat):
+            if not scene.look.solid:
+                line_text.stylize(half.arm.colour)
             grid.lay((2 if upwards else middle + 1) + i, GUTTER, line_text)
     if arms > 1:
         _write_axis(scene, grid, drawn, middle)
@@ -144,9 +145,15 @@ def draw_activations(scene: Scene, width: int, height: int) -> Drawing:
     return Drawing(grid.text(), GUTTER, times.axis(cells))
 
 
+def _usual_peak(shares: Sequence[Sequence[float]]) -> float:
+    """Return the share in the fullest cell of the usual column; 0 where no column is known."""
+    peaks = sorted(max(column) for column in shares if not math.isnan(column[0]))
+    return peaks[len(peaks) // 2] if peaks else 0.0
+
+
 def _strength(share: float, peak: float) -> float:
     """Return how strong a cell is drawn: by the root, so that the flanks of a distribution are seen too."""
-    return math.sqrt(share / peak) if share > 0 else math.nan
+    return math.sqrt(min(1.0, share / peak)) if share > 0 else math.nan
 
 
 def _write_axis(scene: Scene, grid: Grid, drawn: Sequence[Half], row: int) -> None:
@@ -174,7 +181,7 @@ def _write_legend(scene: Scene, grid: Grid, drawn: Sequence[Half], peak: float) 
             grid.put(1, column, "not a number", "bold")
             column += 14
     levels = [(i + 0.5) / 6 for i in range(6)]
-    told = f" {100 * peak:.0f} % {'a cell' if grid.width < 76 else 'of values a cell'}"
+    told = f" {100 * peak:.0f} %+ {'a cell' if grid.width < 76 else 'of values a cell'}"
     swatches = [heat_rows([levels] * rows_in(1, scene.look), _SHADES, scene.look, half.arm.colour)[0] for half in drawn]
     if not scene.look.solid:
         swatches = swatches[:1]
