@@ -256,7 +256,7 @@ class BntuiApp(LookingApp):
         self._header.show(status.header(self.history, self.look, width, self._rate))
         self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
         self.source.control.watching = frozenset(WATCHED_BY[self._views.shown])
-        self._views.draw_text(self.look, width)
+        self._views.write_log()
 
     def _show_state(self) -> None:
         """Redraw the line that tells how the run stands, or what is said of the last key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,14 +10,14 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 from rich.text import Text
 
-from bntui.tui.plot.axes import brief
+from bntui.tui.plot.axes import scientific
 from bntui.tui.plot.chart import Chart, draw
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
 
 LEAST_CHART = 9
 """Lines of a chart below which rather something else is left out."""
-SIDE, LEAST_WIDE = 48, 76
+SIDE, LEAST_WIDE = 51, 76
 """Most cells of what stands beside a chart, and least cells of a panel that is wide enough for that."""
 LOW = 24
 """Lines of a panel in which nothing more fits below the chart."""
@@ -60,7 +61,7 @@ class Table:
         lines = [_line(head[:width], "dim")]
         for row in self.rows:
             name = look.text(row.name if longest < room else row.short)[: max(0, room - 1)]
-            values = "".join(brief(v).rjust(n) for v, n in zip(row.values, cells, strict=False))
+            values = "".join(three_digits(v).rjust(n) for v, n in zip(row.values, cells, strict=False))
             lines.append(_line((name.ljust(room) + values)[:width], row.colour))
         return lines
 
@@ -92,7 +93,7 @@ class Annotated:
             return Drawing(_joined([title]))
         body = height - 1
         beside = width >= LEAST_WIDE and height < LOW
-        side = min(SIDE, width // 2 - 2)
+        side = min(SIDE, width // 2 + 1)
         table = [line for of in self.tables[:1] for line in of.lines(look, side if beside else width)]
         if not beside and (len(table) > body - LEAST_CHART or width < 40):
             return self._draw_small(title, look, width, body)
@@ -141,6 +142,15 @@ class Annotated:
         ]
         text = [*table, *(line for part, fits in parts if fits for line in (_line(""), *part))]
         return text[not table :]
+
+
+def three_digits(value: float) -> str:
+    """Write a number with three digits, those of a round one too: as it changes it stays as wide."""
+    if not math.isfinite(value):
+        return "-"
+    if value and not 1e-3 <= abs(value) < 999.5:
+        return f"{value:,.0f}" if 999.5 <= abs(value) < 99_999.5 else scientific(value, 1)
+    return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
 def _drawn(chart: Chart, look: Look, width: int, height: int) -> Drawing:

@@ -11,11 +11,10 @@ from bntui.lab.glossary import MEANINGS, RAW_GRADIENT, UNDISTURBED
 from bntui.messages.arms import Arm
 from bntui.messages.events import Finished, Gap, Paused, Probed, Probes, Restarted, Resumed, Started
 from bntui.messages.history import History
-from bntui.tui.plot.axes import brief
 from bntui.tui.plot.chart import Chart, Line
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.annotated import Annotated, Row, Table
+from bntui.tui.views.annotated import Annotated, Row, Table, three_digits
 from bntui.tui.views.flow import awaited, merged
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import StepAxis, View
@@ -82,7 +81,7 @@ class _Reads:
             return ""
         probes = self.told.arms
         signs = ((glyph, probes.get(arm)) for arm, (glyph, _) in self.look.of(self.history.arms).items())
-        told = "  ".join(f"{glyph} {brief(of(one)) if one else '-'}" for glyph, one in signs)
+        told = "  ".join(f"{glyph} {three_digits(of(one)) if one else '-'}" for glyph, one in signs)
         return f"{name} {told}, {self.title}"
 
     def note(self, probe: str, how: str) -> str:
@@ -174,7 +173,7 @@ def loss_landscape(history: History, view: View, look: Look) -> Annotated:
     drawn = "lowest and highest" if bands else "highest"
     return Annotated(
         f"loss along the gradient: {drawn}, nats", f"loss along the gradient, {drawn}"[:39], "", charts, (table,),
-        reads.brief("β", _of_landscape("smoothness")), (meaning.sentence + clause, meaning.look),
+        reads.brief("β", _of_landscape("smoothness")), (meaning.sentence, *clause, meaning.look),
         reads.note("landscape", UNDISTURBED),
     )  # fmt: skip
 
@@ -230,7 +229,7 @@ def _gap_table(reads: _Reads, arms: Sequence[Arm]) -> Table:
 def _gap_line(reads: _Reads, arm: Arm | None) -> str:
     if reads.told is None or arm is None:
         return ""
-    values = (brief(_metric(reads.told.arms.get(arm.name), kind, "accuracy")) for kind in STATISTICS)
+    values = (three_digits(_metric(reads.told.arms.get(arm.name), kind, "accuracy")) for kind in STATISTICS)
     told = "  ".join(f"{sign} {value}" for (sign, _), value in zip(STATISTICS.values(), values, strict=True))
     return f"accuracy {told}, {reads.title}"
 
