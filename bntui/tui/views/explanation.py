@@ -194,26 +194,25 @@ def _noise(read: Explained, history: History) -> bool:
 
 def _title(read: Explained, history: History, look: Look, page: int, pages: int, width: int) -> Text:
     """Say where that is, and which page of it is shown; the longest form there is room for."""
-    return Text().append(
-        next(look.text(f) for f in _titles(read, history, page, pages) if cell_len(f) <= width or not f)
-    )
+    arrows = "up down" if look.ascii_only else "↑ ↓"
+    forms = [look.text(form) for form in _titles(read, history, arrows, page, pages)]
+    return Text().append(next((form for form in forms if cell_len(form) <= width), forms[-1]), style="bold")
 
 
-def _titles(read: Explained, history: History, page: int, pages: int) -> Iterator[str]:
+def _titles(read: Explained, history: History, arrows: str, page: int, pages: int) -> Iterator[str]:
     layers = history.started.layers.get(read.arm, {}) if history.started else {}
     known = read.layer in layers
     where = norm_layer(history, read.arm, list(layers).index(read.layer)) if known else layer_word(history, read.arm)
     channel = f"{where}, channel {read.channel}"
     of = f" of {layers[read.layer]}" if known else ""
-    turning = f" · page {page + 1} of {pages} · ↑ ↓" if pages > 1 else ""
-    short = f" · {page + 1}/{pages} ↑↓" if pages > 1 else ""
+    turning = f" · page {page + 1} of {pages} · {arrows}" if pages > 1 else ""
+    short = f" · {page + 1}/{pages} {arrows}" if pages > 1 else ""
     step = f"step {read.step:,}"
     yield f"{channel}{of}, {step}, batch of m = {len(read.x)} samples{turning}"
     yield f"{channel}{of}, {step}{turning}"
     yield f"{where}, ch {read.channel}, {step}{short}"
     yield f"{where}, ch {read.channel}{short}"
     yield f"ch {read.channel}{short}"
-    yield ""
 
 
 def _values(read: Explained, history: History, look: Look, width: int) -> Text:

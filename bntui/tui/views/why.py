@@ -29,6 +29,8 @@ MOST_BANDS = 3
 """Arms of which the lowest and the highest loss are drawn; of more only the highest."""
 MOST_LAYERS = 12
 """Layers that are told in a table."""
+MOST_POINTS = 40
+"""Readings that are joined by a line; of more the line joins the medians of neighbours, half as many at most."""
 TELLING = (Probed, Started, Paused, Resumed, Restarted, Finished)
 
 
@@ -47,6 +49,10 @@ class _Reads:
             step = view.cursor
             self.told = min(self.all, key=lambda read: abs(read.step - step))
             self.title = f"near cursor: {self.told.step:,}"
+        self.together = 1
+        """How many readings each point of a line stands for."""
+        while len(self.all) > MOST_POINTS // 2 * self.together and len(self.all) > MOST_POINTS:
+            self.together *= 2
         self.range = None
         if view.recent and history.recent:
             self.range = (axis.at(history.recent[0][0]), axis.at(history.recent[-1][0]))
@@ -57,8 +63,22 @@ class _Reads:
         for arm, (glyph, colour) in self.look.of(self.history.arms).items():
             y = [of(probes) if (probes := read.arms.get(arm)) else math.nan for read in self.all]
             names = (self.history.labels[arm], short[arm]) if named else ("", "")
-            lines.append(Line(self.x, y, colour, self.look.marker, *names, glyph=glyph))
+            lines += self.drawn(y, colour, names, glyph)
         return lines
+
+    def drawn(
+        self, y: Sequence[float], colour: str, names: tuple[str, str], glyph: str, *, points: bool = False
+    ) -> list[Line]:
+        """Return a line through the readings, or of many of them the dots, and a line through their medians."""
+        if self.together == 1:
+            return [Line(self.x, y, colour, self.look.marker, *names, points=points, glyph=glyph)]
+        groups = range(0, len(y), self.together)
+        x = [self.x[min(i + self.together // 2, len(y) - 1)] for i in groups]
+        medians = [_median(y[i : i + self.together]) for i in groups]
+        return [
+            Line(self.x, y, colour, self.look.marker, faint=True),
+            Line(x, medians, colour, self.look.marker, *names, points=points, glyph=glyph),
+        ]
 
     def chart(self, title: str, lines: Sequence[Line], *, log_y: bool, empty: str = "") -> Chart:
         """Return a chart over the steps."""
@@ -90,7 +110,13 @@ class _Reads:
             return ""
         took = self.told.milliseconds.get(probe)
         cost = "" if took is None else f"; the reading took {took:.1f} ms"
-        return f"The training batch of step {self.told.step:,}, {how}{cost}."
+        dots = f" A dot is a reading, the line the median of {self.together}." if self.together > 1 else ""
+        return f"The training batch of step {self.told.step:,}, {how}{cost}.{dots}"
+
+
+def _median(values: Sequence[float]) -> float:
+    finite = sorted(value for value in values if math.isfinite(value))
+    return finite[len(finite) // 2] if finite else math.nan
 
 
 def shifted(history: History) -> int:
@@ -202,7 +228,7 @@ def train_eval_gap(history: History, view: View, look: Look) -> Annotated:
         colours = (colour, *GREYS[look.theme]) if colour else ("", "", "")
         for (kind, (sign, label)), own in zip(STATISTICS.items(), colours, strict=True):
             y = [_metric(read.arms.get(arm.name), kind, "loss") for read in reads.all]
-            lines.append(Line(reads.x, y, own, look.marker, label, sign, points=True, glyph=sign))
+            lines += reads.drawn(y, own, (label, sign), sign, points=True)
     meaning = MEANINGS["train-eval-gap"]
     of = "" if arm is None else f" of {arm.label}"
     return Annotated(
