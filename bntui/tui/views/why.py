@@ -57,13 +57,13 @@ class _Reads:
         if view.recent and history.recent:
             self.range = (axis.at(history.recent[0][0]), axis.at(history.recent[-1][0]))
 
-    def lines(self, of: Callable[[Probes], float], *, named: bool = True) -> list[Line]:
-        """Return a line for each arm."""
+    def lines(self, of: Callable[[Probes], float], *, named: bool = True, dots: bool = True) -> list[Line]:
+        """Return a line for each arm, and where there are many readings dots."""
         short, lines = initials(self.history.arms), []
         for arm, (glyph, colour) in self.look.of(self.history.arms).items():
             y = [of(probes) if (probes := read.arms.get(arm)) else math.nan for read in self.all]
             names = (self.history.labels[arm], short[arm]) if named else ("", "")
-            lines += self.drawn(y, colour, names, glyph)
+            lines += self.drawn(y, colour, names, glyph)[0 if dots else -1 :]
         return lines
 
     def drawn(
@@ -183,9 +183,9 @@ def loss_landscape(history: History, view: View, look: Look) -> Annotated:
     """Return the panel of the range of the loss along the gradient, and of the effective smoothness."""
     reads = _Reads(history, view, look)
     bands = len(history.arms) <= MOST_BANDS
-    lines = reads.lines(_of_landscape("highest"))
+    lines = reads.lines(_of_landscape("highest"), dots=False)
     if bands:
-        lines = [*reads.lines(_of_landscape("lowest"), named=False), *lines]
+        lines = [*reads.lines(_of_landscape("lowest"), named=False, dots=False), *lines]
     smoothness = reads.lines(_of_landscape("smoothness"), named=False)
     charts = (
         reads.chart("", lines, log_y=view.log_y),
