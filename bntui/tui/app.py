@@ -280,7 +280,7 @@ class BntuiApp(LookingApp):
         self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
         self._show_guide(width, base.size.height)
         self._views.have_read(self.source.control)
-        self._views.draw_text(self.look, width)
+        self._views.write_log()
 
     def _show_state(self) -> None:
         """Redraw the line that tells how the run stands, or what is said of the last key."""

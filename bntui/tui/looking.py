@@ -24,6 +24,8 @@ from bntui.tui.views.view import StepAxis
 from bntui.tui.widgets.dialog import SCROLLING
 
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
+ROWS = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10, "home": -(10**9), "end": 10**9}
+"""By how many rows keys go on in a table of channels."""
 HELP_GROUPS = {"train": "Train", "intervene": "Intervene", "look": "Look", "program": "The program"}
 """Titles of the groups of keys, in their order."""
 _LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)

@@ -6,7 +6,6 @@ from collections import deque
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
@@ -17,14 +16,14 @@ from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
 from bntui.tui.views.channels import LAYERS
 from bntui.tui.views.charts import CHARTS
-from bntui.tui.views.explanation import Explanation
+from bntui.tui.views.explanation import EXPLAIN
 from bntui.tui.views.flow import FLOW, activations
 from bntui.tui.views.layers import chosen_channel, next_channel, places
 from bntui.tui.views.panel import PanelView
 from bntui.tui.views.score import score_height
 from bntui.tui.views.view import View
-from bntui.tui.views.why import WHY, shifted
-from bntui.tui.views.words import norm_layer
+from bntui.tui.views.why import WHY, chosen_gap, shifted
+from bntui.tui.views.words import norm_layer, weight_layer
 from bntui.tui.widgets.dialog import scroll
 
 VIEWS = ("charts", "layers", "flow", "why", "explain", "log")
@@ -46,24 +45,21 @@ class Views(ContentSwitcher):
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._panelled = {
             name: PanelView(name, groups, history, self.view)
-            for name, groups in (("charts", CHARTS), ("layers", LAYERS), ("flow", FLOW), ("why", WHY))
-        }
-        self._explanation = Explanation()
+            for name, groups in (
+                ("charts", CHARTS), ("layers", LAYERS), ("flow", FLOW), ("why", WHY), ("explain", EXPLAIN),
+            )
+        }  # fmt: skip
         self._log = RichLog(id="log", max_lines=LOG_LINES, wrap=True, markup=False)
         self._log.write("nothing has been told yet")
         self._log_is_empty = True
         self._unwritten: deque[str] = deque(maxlen=LOG_LINES)
         """Lines for the log that nobody has seen."""
-        self._scrolled: dict[str, Widget] = {"log": self._log, "explain": self._explanation}
-        for widget in self._scrolled.values():
-            # The app scrolls; a widget with the focus, as after a click, would scroll a second time.
-            widget.can_focus = False
+        # The app scrolls; a widget with the focus, as after a click, would scroll a second time.
+        self._log.can_focus = False
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
         yield from self._panelled.values()
-        with Container(id="explain"):
-            yield self._explanation
         yield self._log
 
     @property
@@ -78,13 +74,17 @@ class Views(ContentSwitcher):
 
     def use_ascii(self) -> None:
         """Draw scroll bars without signs that a terminal may lack."""
-        for widget in self._scrolled.values():
-            use_ascii_scroll_bars(widget)
+        use_ascii_scroll_bars(self._log)
 
     def scroll(self, key: str) -> str:
         """Scroll what is shown by a key of `SCROLLING`; return why that can't be, or nothing."""
-        if self.shown in self._scrolled:
-            return scroll(self._scrolled[self.shown], key)
+        match self.shown:
+            case "log":
+                return scroll(self._log, key)
+            case "explain":
+                self.view.turn(key)
+                self._panelled["explain"].mark(first=True)
+                return ""
         return "nothing to scroll in this view"
 
     def say(self, text: str) -> None:
@@ -123,16 +123,6 @@ class Views(ContentSwitcher):
         """Draw one panel of the view that is shown; return whether a person waits for another."""
         return self.panels is not None and self.panels.draw_next(look)
 
-    # Text
-
-    def draw_text(self, look: Look, width: int) -> None:
-        """Redraw what the view that is shown tells in words and numbers."""
-        match self.shown:
-            case "log":
-                self.write_log()
-            case "explain":
-                self._explanation.show(self._history, look, width, self.view.replay)
-
     # What is looked at
 
     def choose(self, control: Control, layer: int = 0, unit: int = 0) -> str:
@@ -144,6 +134,9 @@ class Views(ContentSwitcher):
             view.unit = now + unit if now + unit >= 0 else None
         self.have_read(control)
         self.mark_all()
+        if unit and self.shown == "why":
+            arm = chosen_gap(self._history, view)
+            return f"train/eval gap of {arm.label}" if arm else "no arm has batch norm"
         if unit:
             return "all units" if view.unit is None else f"unit {view.unit}"
         return self._chosen_layer()
@@ -176,7 +169,7 @@ class Views(ContentSwitcher):
                 words = [f"layer {i}" for i in range(1, activations(history) + 1)]
             case "why" if history.probes_recent:
                 # The first layer has none below it that could shift anything.
-                words = [f"layer {i}" for i in range(2, shifted(history) + 2)]
+                words = [weight_layer(i) for i in range(1, shifted(history) + 1)]
             case _:
                 there = places(history)
                 if self.shown == "explain":
