@@ -190,7 +190,7 @@ def _completion(given: dict[str, Any]) -> int:
     for action in (action for each in (parser, *commands.choices.values()) for action in each._actions):
         if action.dest in known:
             action.choices = list(known[action.dest])
-        elif action.dest in ("config", "data_file", "export", "run") or is_path(action.dest):
+        elif action.dest in ("config", "data_file", "export", "narrate", "run") or is_path(action.dest):
             action.complete = shtab.FILE
     put(shtab.complete(parser, shell))
     return 0

@@ -14,6 +14,7 @@ from bntui.config.options import RunConfig
 from bntui.errors import BntuiError
 from bntui.messages.signals import handling, let_go_of_the_terminal
 from bntui.storage.folder import RunFolder
+from bntui.storage.narrator import check_not_the_screen
 from bntui.text import one_line
 from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme
 from bntui.tui.terminal.capture import Capture
@@ -47,6 +48,7 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
         There is no terminal, or whatever kept the run from beginning or its results from being written.
     """
     check_terminal()
+    check_not_the_screen(config.narrate)
     # Textual takes a while to import: only once it is certain that there is something to show it on.
     _set_environment()
     from bntui.tui.keys import bind

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from bntui.config.interventions import INTERVENTIONS
-from bntui.messages.arms import Arm, first_normalized
+from bntui.messages.arms import Arm
 from bntui.messages.events import Intervened
 from bntui.messages.history import History
+from bntui.messages.names import layer_word, norm_word, setting_word, value_word
+
+__all__ = [
+    "initials", "layer_word", "norm_layer", "norm_word", "setting_word", "short_labels", "told", "value_word",
+    "weight_layer",
+]  # fmt: skip
 
 _INITIALS = {
     "batch": "BN", "layer": "LN", "group": "GN", "instance": "IN", "batch-renorm": "BRN", "none": "none",
@@ -36,31 +41,6 @@ def initials(arms: Sequence[Arm]) -> dict[str, str]:
 def short_labels(arms: Sequence[Arm]) -> dict[str, str]:
     """Return each arm's label by its name, without what goes without saying."""
     return {arm.name: _PAIR.get(arm.label, (arm.label,))[0] for arm in arms}
-
-
-def norm_word(history: History) -> str:
-    """Return a short word for the normalization that can be switched."""
-    arm = first_normalized(history.arms)
-    return "Norm" if arm is None else layer_word(history, arm.name)
-
-
-def layer_word(history: History, name: str) -> str:
-    """Return what the layers of a normalized arm are called: by their kind, or after the arm where two have it."""
-    arm = next(arm for arm in history.arms if arm.name == name)
-    alone = [other.short for other in history.arms].count(arm.short) == 1
-    return arm.short if alone else arm.label
-
-
-def setting_word(history: History, setting: str) -> str:
-    """Return what an intervention is called."""
-    return INTERVENTIONS[setting].word.format(norm=norm_word(history))
-
-
-def value_word(setting: str, value: object) -> str:
-    """Return a value as a person would write it."""
-    if isinstance(value, bool):
-        return (INTERVENTIONS[setting].states if setting in INTERVENTIONS else ("off", "on"))[value]
-    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 def told(history: History, event: Intervened) -> str:
