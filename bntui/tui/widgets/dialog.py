@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Offset
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -95,6 +96,8 @@ class Dialog(VerticalScroll, can_focus=False):
         self._answers: Sequence[Answer] = ()
         self._closing_keys: tuple[str, ...] = ()
         self._name = ""
+        self._first_answer = 0
+        """Line of the text in which it stands."""
         self._check: Callable[[str], str] = lambda _: ""
 
     def compose(self) -> ComposeResult:
@@ -111,6 +114,14 @@ class Dialog(VerticalScroll, can_focus=False):
     def shows(self, name: str) -> bool:
         """Whether it is open and asks the question of that name."""
         return self.is_open and self._name == name
+
+    @property
+    def place(self) -> Offset:
+        """Where on the screen a person goes on: in the input, at the first answer, or at the beginning."""
+        if self._types:
+            # Textual's place is a cell too far behind the last letter.
+            return self._input.cursor_screen_offset - (int(self._input.cursor_at_end), 0)
+        return self._text.region.offset + (2 if self._first_answer else 0, self._first_answer)
 
     def say(self, text: str) -> None:
         """Say something at the lower edge, or where there is none on top of all."""
@@ -130,7 +141,7 @@ class Dialog(VerticalScroll, can_focus=False):
         for answer in answers:
             text.append(f"\n  {answer.key}", style="bold").append(f"  {answer.says}", style="not bold")
         self._open(text)
-        self._answers, self._name = answers, name
+        self._answers, self._name, self._first_answer = answers, name, question.count("\n") + 2
 
     def ask_value(self, question: str, value: str, check: Callable[[str], str]) -> None:
         """Ask for a value until `check` returns no complaint about it, or Escape."""
@@ -162,6 +173,7 @@ class Dialog(VerticalScroll, can_focus=False):
         self._leave_input()
         self._answers, self._closing_keys, self._name = (), (), ""
         self.border_subtitle = ""
+        self._first_answer = 0
         self._input.display = self._problem.display = False
         self._text.styles.height = text.plain.count("\n") + 1
         self._text.show(text)
