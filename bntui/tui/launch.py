@@ -16,7 +16,7 @@ from bntui.messages.signals import handling, let_go_of_the_terminal
 from bntui.storage.folder import RunFolder
 from bntui.storage.narrator import check_not_the_screen
 from bntui.text import one_line
-from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme
+from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme, has_few_colours
 from bntui.tui.terminal.capture import Capture
 
 if TYPE_CHECKING:
@@ -129,7 +129,12 @@ def _show(
         lines.append(line)
         (app.source if app is not None else source).log(line)
 
-    look = Look(choose_markers(config.markers), choose_theme(config.theme), coloured=not os.environ.get("NO_COLOR"))
+    look = Look(
+        choose_markers(config.markers),
+        choose_theme(config.theme),
+        coloured=not os.environ.get("NO_COLOR"),
+        few_colours=has_few_colours(),
+    )
     # Textual takes them for the size, which then could not change any more.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)
