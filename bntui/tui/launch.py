@@ -91,14 +91,15 @@ def open_run(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     Raises
     ------
     BntuiError
-        There is no terminal, or no run at the path.
+        There is no terminal, or no run at the path, or it can't be narrated where it is asked for.
     """
     check_terminal()
+    check_not_the_screen(config.narrate)
     _set_environment()
     from bntui.tui.keys import bind
     from bntui.tui.sources.playback import Playback
 
-    code, _ = _show(Playback(path), config, bind(keys))
+    code, _ = _show(Playback(path, config.narrate), config, bind(keys))
     if code is None:
         raise BntuiError("the terminal app failed")
     return code
