@@ -116,18 +116,22 @@ class _Store:
 
 
 class Screen:
-    """Lines on stdout (stderr where stdout carries the results), and a progress bar on a stderr that is a terminal."""
+    """Lines on stdout (stderr where stdout carries something else), and a progress bar on a terminal."""
 
     def __init__(self, config: RunConfig, recorder: Recorder, lines: bool) -> None:
         self._recorder = recorder
         self._quiet = config.quiet
-        self._lines: TextIO | None = (sys.stderr if config.export == "-" else sys.stdout) if lines else None
+        self._lines: TextIO | None = (
+            (sys.stderr if "-" in (config.export, config.narrate) else sys.stdout) if lines else None
+        )
         self._problem = ""
         self._epochs = config.epochs
         self._width = max(5, 2 * len(str(config.epochs)) + 1)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        if not config.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        # What is narrated goes to stdout beside the bar, which would be drawn over it where both are one terminal.
+        spoken_here = config.narrate == "-" and sys.stdout.isatty()
+        if not config.quiet and not spoken_here and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._bar = _make_bar()
 
     def __enter__(self) -> Screen:

@@ -11,6 +11,7 @@ from bntui.config.interventions import INTERVENTIONS, Scalar, initial
 from bntui.errors import BntuiError, ExportError
 from bntui.messages import control as c
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import setting_word, value_word
 from bntui.storage.files import check_writable
 from bntui.storage.saving import save_to_file
 from bntui.text import plain_text
@@ -19,7 +20,6 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.driver import Driver
 from bntui.tui.terminal.textual_private import OpenApp
 from bntui.tui.theme import Look
-from bntui.tui.views.words import setting_word, value_word
 from bntui.tui.widgets.dialog import Answer, Dialog
 
 ANSWER_SECONDS = 0.02

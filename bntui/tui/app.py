@@ -154,6 +154,7 @@ class BntuiApp(LookingApp):
             self._draw_text()
         if due:
             self._draw_chart()
+        self._put_cursor()
 
     def _wake(self) -> None:
         """Take in what a person waits for, and tell of it in words; the charts follow at the next tick."""
@@ -324,6 +325,20 @@ class BntuiApp(LookingApp):
         self._guided = not self._guided
         self._say("the guide is shown" if self._guided else "the guide is hidden; i shows it")
         self._draw_text()
+
+    def _put_cursor(self) -> None:
+        """Have the terminal's cursor stand where the focus is, or else where it is told how the run stands."""
+        if len(self.screen_stack) != 1:
+            return  # the list of actions has an input, of which Textual takes care
+        panels = self._views.panels
+        focused = None if panels is None else panels.focused
+        if self._dialog.is_open:
+            place = self._dialog.place
+        elif self.screen.has_class("tiny"):
+            place = self._tiny.region.offset
+        else:
+            place = self._state.region.offset + (1, 0) if focused is None else focused.title_place
+        self.put_cursor(self.screen.outer_size.clamp_offset(place))
 
     def _draw_chart(self) -> None:
         """Redraw one panel that changed: it costs the trainer, and a person's next key, as long as it takes."""

@@ -79,8 +79,12 @@ class LookingApp(CommandApp):
             self._say(elsewhere)
             event.prevent_default()
             return
-        if not bound and event.key in SCROLLING:
+        if not bound and event.key in ROWS and self._views.shown == "layers":
+            self._say(self._views.choose_row(self.source.control, ROWS[event.key]))
+            self._draw_chart()
+        elif not bound and event.key in SCROLLING:
             self._say_if(self._views.scroll(event.key))
+            self._draw_chart()
         elif not bound:
             named = event.character if event.is_printable and event.character else event.key
             helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")

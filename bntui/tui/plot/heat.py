@@ -13,14 +13,14 @@ from bntui.tui.plot.axes import brief
 from bntui.tui.theme import Look
 
 DIVERGING = {
-    "dark": ("#d787ff", "#af5fd7", "#875faf", "#5f5f87", "#303030", "#5f875f", "#5faf5f", "#87d75f", "#d7ff5f"),
-    "light": ("#5f0087", "#8700af", "#af5fd7", "#d7afff", "#eeeeee", "#afd7af", "#5faf5f", "#008700", "#005f00"),
+    "dark": ("#ff87ff", "#d75fd7", "#af00af", "#870087", "#262626", "#005f00", "#008700", "#00af00", "#5fd75f"),
+    "light": ("#870087", "#af00d7", "#d75fd7", "#ffafff", "#eeeeee", "#87d787", "#5faf5f", "#008700", "#005f00"),
 }
 """From the most negative value over zero to the most positive one, each exact in the 256-colour cube. Purple and green
-of equal lightness steps are told apart by people with any kind of colour blindness."""
+of equal sizes are about equally light, and are told apart by people with any kind of colour blindness."""
 SEQUENTIAL = {
     "dark": ("#1c1c1c", "#303030", "#4e4e4e", "#767676", "#afaf87", "#d7d787", "#ffff87"),
-    "light": ("#eeeeee", "#d0d0d0", "#b2b2b2", "#8a8a8a", "#5f5f5f", "#3a3a3a", "#1c1c1c"),
+    "light": ("#eeeeee", "#d0d0d0", "#b2b2b2", "#8a8a8a", "#626262", "#3a3a3a", "#1c1c1c"),
 }
 """From nothing to much."""
 SHADES = {
@@ -43,7 +43,8 @@ SHADES = {
 }
 """From little to much of each arm's accent, which comes after these. The nearest colours of the cube to a mixture have
 other hues; these were chosen to look like one colour."""
-_SIGNED, _SIGNED_ASCII = "█▓▒░·+*#@", "=:-. +*#@"
+_SIGNED, _SIGNED_ASCII = "≡=-·░▒█", "E=-.+*#"
+"""Strokes are negative, shades or stars positive."""
 _SIZED, _SIZED_ASCII = " ·░▒▓█", " .:+*#"
 _INKS = ("#e4e4e4", "#121212")
 """Of a number on a dark, and on a light colour."""

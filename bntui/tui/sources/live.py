@@ -39,7 +39,7 @@ class LiveRun:
     def __init__(self, config: RunConfig) -> None:
         self.control = Control(scheduled(config))
         self.config = self._asked = config
-        self.recorder = Recorder(config, History())
+        self.recorder = Recorder(config, History(), live=True)
         self.checkpoints, self.checkpoint = self.recorder.checkpoints, self.recorder.checkpoint
         self.error: Exception | None = None
         self.discard = False

@@ -11,6 +11,7 @@ from rich.text import Text
 from bntui.messages.arms import Arm
 from bntui.messages.events import Explained, Finished, NormalizationRead, Started
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import norm_word
 from bntui.tui.plot.axes import LARGEST, Axis, brief, number, signed, y_limits
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.heat import Scale, around_zero, cell_style, colour_of, legend
@@ -21,7 +22,7 @@ from bntui.tui.views.layer_list import draw_layers
 from bntui.tui.views.layers import Channels, channels, chosen_channel, places, worst_gap
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import View
-from bntui.tui.views.words import norm_layer, norm_word
+from bntui.tui.views.words import norm_layer
 
 LEGEND_FROM = 13
 """Lines from which on one tells what the signs mean."""

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from bntui.config.interventions import SETTINGS, Intervention, initial
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import setting_word, value_word
 from bntui.tui.keys import Key
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
 from bntui.tui.views.score import accuracy_word, lead_word, leader_of, newest_evaluation, samples_of
-from bntui.tui.views.words import setting_word, value_word
 
 
 def duration(seconds: float) -> str:

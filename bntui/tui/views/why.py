@@ -66,9 +66,7 @@ class _Reads:
             lines += self.drawn(y, colour, name, glyph)[0 if dots else -1 :]
         return lines
 
-    def drawn(
-        self, y: Sequence[float], colour: str, name: str, glyph: str, *, points: bool = False
-    ) -> list[Line]:
+    def drawn(self, y: Sequence[float], colour: str, name: str, glyph: str, *, points: bool = False) -> list[Line]:
         """Return a line through the readings, or of many of them the dots, and a line through their medians."""
         if self.together == 1:
             return [Line(self.x, y, colour, self.look.marker, name, points=points, glyph=glyph)]

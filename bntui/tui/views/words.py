@@ -5,10 +5,10 @@ An arm is called by its label; where there is no room for that, its glyph alone 
 
 from __future__ import annotations
 
-from bntui.config.interventions import INTERVENTIONS, written
-from bntui.messages.arms import first_normalized
+from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.events import Intervened
 from bntui.messages.history import History
+from bntui.messages.names import layer_word, setting_word, value_word
 
 QUANTITY_WORDS = {
     "gap": "gap, σ", "mean": "running mean", "variance": "running variance, log", "γ": "γ", "β": "β",
@@ -16,29 +16,6 @@ QUANTITY_WORDS = {
 """What is told of the channels of a normalization layer, with its unit; the gap is that of the batch mean to the
 running mean, in running standard deviations σ."""
 _DONE = {"pause": "paused", "resume": "resumed", "step": "a single step", "stop": "stopped"}
-
-
-def norm_word(history: History) -> str:
-    """Return a short word for the normalization that can be switched."""
-    arm = first_normalized(history.arms)
-    return "Norm" if arm is None else layer_word(history, arm.name)
-
-
-def layer_word(history: History, name: str) -> str:
-    """Return what the layers of a normalized arm are called: by their kind, or after the arm where two have it."""
-    arm = next(arm for arm in history.arms if arm.name == name)
-    alone = [other.short for other in history.arms].count(arm.short) == 1
-    return arm.short if alone else arm.label
-
-
-def setting_word(history: History, setting: str) -> str:
-    """Return what an intervention is called."""
-    return INTERVENTIONS[setting].word.format(norm=norm_word(history))
-
-
-def value_word(setting: str, value: object) -> str:
-    """Return a value as a person would write it."""
-    return INTERVENTIONS[setting].written(value) if setting in INTERVENTIONS else written(value)
 
 
 def told(history: History, event: Intervened) -> str:

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Offset
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -114,6 +115,15 @@ class Dialog(VerticalScroll, can_focus=False):
     def shows(self, name: str) -> bool:
         """Whether it is open and asks the question of that name."""
         return self.is_open and self._name == name
+
+    @property
+    def place(self) -> Offset:
+        """Where on the screen a person goes on: in the input, at the first answer, or at the beginning."""
+        if self._types:
+            # Textual's place is a cell too far behind the last letter.
+            return self._input.cursor_screen_offset - (int(self._input.cursor_at_end), 0)
+        line = self._question.count("\n") + 2 + self._chosen if self._answers else 0
+        return self._text.region.offset + (2 if line else 0, line)
 
     def say(self, text: str) -> None:
         """Say something at the lower edge, or where there is none on top of all."""
