@@ -73,6 +73,7 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
             {**row, "to": names.get(row["to"], row["to"])} if row["action"] == "restart_arm" else row
             for row in old["interventions"]
         ],
+        "branches": [],
         "alerts": [{**row, "arm": names.get(row["arm"], "")} for row in old["alerts"]],
         "summary": summary,
         "state_sha256": by_name(old["state_sha256"]),

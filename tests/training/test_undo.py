@@ -16,7 +16,7 @@ from bntui.messages import events as e
 from bntui.messages.history import MAX_MARKS, History
 from bntui.storage.fit import Fit
 from bntui.storage.journal import line_of, read_line
-from bntui.training import session, undo
+from bntui.training import session, undo, within_epochs
 from bntui.training.undo import NOTHING
 from training_runs import Person, hashes, only, small
 
@@ -45,6 +45,8 @@ def history_of(events: Iterable[e.Event]) -> History:
     """What a journal of the events would be read back to."""
     history, fit = History(), Fit()
     for event in events:
+        if isinstance(event, e.Loading | e.Evaluating):
+            continue
         read = read_line(line_of(event))
         assert read is not None and fit.takes(read), event
         history.apply(read)
@@ -54,9 +56,11 @@ def history_of(events: Iterable[e.Event]) -> History:
 def told(history: History) -> str:
     """All that the history says of the run but for its clocks, as text, in which NaN equals NaN."""
     epochs = [dataclasses.replace(row, train_seconds=0.0, eval_seconds=0.0) for row in history.epochs]
+    evaluations = [dataclasses.replace(row, seconds=0.0) for row in history.evaluations]
     flow = [dataclasses.replace(row, milliseconds=0.0) for row in history.flow]
     return repr([
-        history.steps.points(), list(history.recent), epochs, flow, history.normalization, history.best, history.step,
+        history.steps.points(), history.steps.points("accuracy"), evaluations, list(history.recent), epochs, flow,
+        history.normalization, history.best, history.step,
         history.epoch, history.alerts, history.settings, history.plans, history.diverged, history.state_sha256,
     ])  # fmt: skip
 
@@ -114,6 +118,19 @@ def same(asked: list[tuple[int, c.Command]], as_if: list[tuple[int, c.Command]],
         (i.step, i.action, i.after) for i in only(expected, e.Intervened)
     ]
     return history
+
+
+def test_evaluations_within_epochs_go_back_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(within_epochs, "BUDGET", 10)
+    within_epochs.places.cache_clear()
+    places = [row.step for row in only(train(small()), e.Evaluated) if row.epoch == 1]
+    assert len(places) > 3
+    for step in (places[1] - 1, places[1], places[1] + 1):
+        history = same([(step, change("shift")), (30, c.Undo())], [])
+        (branch,) = history.branches
+        # What is evaluated after the very step was so before the intervention.
+        assert [row.step for row in branch.evaluations if row.epoch == 1] == [at for at in places if at > step]
+    within_epochs.places.cache_clear()
 
 
 def test_a_second_undo_goes_further_back() -> None:
