@@ -14,6 +14,7 @@ from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.geometry import Size
+from textual.notifications import SeverityLevel
 
 from bntui.messages import events as e
 from bntui.messages.history import History
@@ -34,8 +35,9 @@ from bntui.tui.widgets.hints import Hints
 from bntui.tui.widgets.picture import Picture
 
 TICK_SECONDS = 0.1
-DRAW_SECONDS = 0.4
-"""Least time between two redraws: each costs the trainer its duration, so one chart at a time and only when changed."""
+WORDS_SECONDS, DRAW_SECONDS = 0.4, 1.2
+"""Least time between two redraws of what is told in words, and of the panels that changed: each costs the trainer its
+duration. The panels of a view are drawn one right after the other, so that they show the same moment."""
 
 GUIDED_FROM = 18
 """Lines of a screen from which on one of them says what one sees."""
@@ -67,7 +69,8 @@ class BntuiApp(LookingApp):
         if capture is not None:
             self.send_prints_to(*capture.streams())
         self._problem = ""
-        self._drawn = 0.0
+        self._worded = self._drawn = 0.0
+        """When the words were drawn, and when the panels began to be."""
         self._rate = 0.0
         self._seen_rate = (0, 0.0)
         self._meter: Meter | None = None
@@ -149,11 +152,12 @@ class BntuiApp(LookingApp):
         if not self.screen_stack:  # the clock may strike while the screens are being taken down
             return
         self._take_in()
-        due = time.monotonic() - self._drawn >= DRAW_SECONDS or self._urgent or self._together
-        if due or self._changed:
+        now = time.monotonic()
+        due = now - self._drawn >= DRAW_SECONDS or self._urgent
+        if due or self._changed or now - self._worded >= WORDS_SECONDS:
             self._draw_text()
         if due:
-            self._draw_chart()
+            self._draw_panels()
         self._put_cursor()
 
     def _wake(self) -> None:
@@ -175,9 +179,12 @@ class BntuiApp(LookingApp):
                 case e.Alert():
                     alerts.append(event.message)
         self._tell(*notices)
-        if isinstance(self.source, LiveRun):
+        # A column beside the charts tells of them too.
+        if isinstance(self.source, LiveRun) and (
+            self._views.shown != "charts" or self.screen_stack[0].has_class("small")
+        ):
             for message in alerts[-TOASTS_AT_ONCE:]:
-                self.notify(self.look.text(plain_text(message)), severity="warning", markup=False)
+                self._toast(message, "warning")
         while self._lines:
             self._views.say(self._lines.popleft())
         self._views.write_log()
@@ -205,7 +212,7 @@ class BntuiApp(LookingApp):
                     self._seen_rate = (event.step, event.seconds)
             case e.EpochEnded():
                 # What is drawn of it on several panels is to be of the same moment.
-                self._together = self._changed = True
+                self._urgent = self._changed = True
             case e.Paused() | e.Resumed() | e.Evaluating():
                 self._changed = True
             case e.Intervened():
@@ -235,7 +242,15 @@ class BntuiApp(LookingApp):
         for text in texts:
             self._views.say(text)
         for text in texts[-TOASTS_AT_ONCE:]:
-            self.notify(self.look.text(plain_text(text)), markup=False)
+            self._toast(text, "information")
+
+    def _toast(self, text: str, severity: SeverityLevel) -> None:
+        """Say something on top of any view; where that would hide most of it, on the line of the state."""
+        width, height = self.screen_stack[0].size
+        if width < 60 or height < GUIDED_FROM:
+            self._say(text)
+        else:
+            self.notify(self.look.text(plain_text(text)), severity=severity, markup=False)
 
     def _begin_again(self) -> None:
         if self._meter is not None:
@@ -250,7 +265,7 @@ class BntuiApp(LookingApp):
         self._views.view.cursor = None
         self._views.choose(self.source.control)
         self._start_source()
-        self._redraw_charts()
+        self._redraw_panels()
         self._draw_text()
 
     def _start_source(self) -> None:
@@ -267,11 +282,11 @@ class BntuiApp(LookingApp):
         screen.set_class(width < 140 or height < 24, "narrow")
         screen.set_class(width < 100 or height < 24, "small")
         screen.set_class(height < 18, "low")
-        self._redraw_charts()
+        self._redraw_panels()
 
     def _draw_text(self) -> None:
-        """Redraw what is told in words, and the BN layers: some two milliseconds in all."""
-        self._changed = False
+        """Redraw what is told in words: some two milliseconds in all."""
+        self._changed, self._worded = False, time.monotonic()
         self._show_state()
         base = self.screen_stack[0]
         width = base.size.width
@@ -281,7 +296,7 @@ class BntuiApp(LookingApp):
         self._hints.show_keys(self._hinted(), self._allowed, self.look, width)
         self._show_guide(width, base.size.height)
         self._views.have_read(self.source.control)
-        self._views.write_log()
+        self._views.write(self.look)
 
     def _show_state(self) -> None:
         """Redraw the line that tells how the run stands, or what is said of the last key."""
@@ -310,7 +325,7 @@ class BntuiApp(LookingApp):
             self._guide.show(guide(self.history, shown, self.look, width, replay))
         if self._card.display != (lines > 0):
             self._card.display = lines > 0
-            self._redraw_charts()
+            self._redraw_panels()
         if lines:
             places, folder = [], None
             if isinstance(self.source, LiveRun):
@@ -340,13 +355,15 @@ class BntuiApp(LookingApp):
             place = self._state.region.offset + (1, 0) if focused is None else focused.title_place
         self.put_cursor(self.screen.outer_size.clamp_offset(place))
 
-    def _draw_chart(self) -> None:
-        """Redraw one panel that changed: it costs the trainer, and a person's next key, as long as it takes."""
+    def _draw_panels(self) -> None:
+        """Redraw the panels that changed, the first at once; each costs the trainer, and a person's next key, its time."""
         self._drawn = time.monotonic()
-        waits = not self.screen_stack[0].has_class("tiny") and self._views.draw_next(self.look)
-        self._urgent = waits
-        if self._together and not self.screen_stack[0].has_class("tiny") and self._views.changed:
-            # One after the other, with what a person presses in between.
-            self.call_later(self._draw_chart)
-        else:
-            self._together = False
+        self._urgent = False
+        self._draw_next()
+
+    def _draw_next(self) -> None:
+        """Redraw a panel that changed before this round began, then what was pressed meanwhile, then the next one."""
+        if not self.screen_stack or self.screen_stack[0].has_class("tiny"):
+            return
+        if self._views.draw_next(self.look, self._drawn):
+            self.call_later(self._draw_next)

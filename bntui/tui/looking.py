@@ -46,19 +46,17 @@ class LookingApp(CommandApp):
         self._views.view.replay = isinstance(source, Playback)
         self._changed = self._urgent = False
         """Whether what is told in words is to be redrawn, or a panel, without waiting for its turn."""
-        self._together = False
-        """Whether all panels that have changed are to be drawn one right after the other."""
 
     def _draw_text(self) -> None:
         """Redraw what is told in words."""
         raise NotImplementedError
 
-    def _draw_chart(self) -> None:
-        """Redraw one chart that changed."""
+    def _draw_panels(self) -> None:
+        """Redraw the panels that changed."""
         raise NotImplementedError
 
-    def _redraw_charts(self) -> None:
-        """Have every chart drawn anew as soon as may be."""
+    def _redraw_panels(self) -> None:
+        """Have every panel drawn anew as soon as may be."""
         self._views.mark_all()
         self._urgent = True
 
@@ -81,10 +79,10 @@ class LookingApp(CommandApp):
             return
         if not bound and event.key in ROWS and self._views.shown == "layers":
             self._say(self._views.choose_row(self.source.control, ROWS[event.key]))
-            self._draw_chart()
+            self._draw_panels()
         elif not bound and event.key in SCROLLING:
             self._say_if(self._views.scroll(event.key))
-            self._draw_chart()
+            self._draw_panels()
         elif not bound:
             named = event.character if event.is_printable and event.character else event.key
             helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")
@@ -138,7 +136,7 @@ class LookingApp(CommandApp):
             self._say("this view has one panel")
             return
         self._say(f"{panels.focus_next(by)} has the focus; c shows it alone")
-        self._draw_chart()
+        self._draw_panels()
 
     def action_maximise(self) -> None:
         """Show the panel with the focus alone, or all again."""
@@ -164,14 +162,14 @@ class LookingApp(CommandApp):
     def _choose(self, layer: int = 0, unit: int = 0) -> None:
         self._say(self._views.choose(self.source.control, layer, unit))
         self._draw_text()
-        self._draw_chart()
+        self._draw_panels()
 
     def action_look(self, name: str, *arguments: object) -> None:
         """Look at the run in another way, and say so: a method of `View`."""
         said: str = getattr(self._views.view, name)(self.history, *arguments)
         self._say(said)
-        self._redraw_charts()
-        self._draw_chart()
+        self._redraw_panels()
+        self._draw_panels()
 
     def action_quantity(self) -> None:
         """Have the heat map show another quantity, or the table be sorted by another."""
@@ -263,4 +261,4 @@ class LookingApp(CommandApp):
         """Take the colours of a dark or a light background."""
         self.look = replace(self.look, theme=theme)
         self.theme = THEMES[theme].name
-        self._redraw_charts()
+        self._redraw_panels()

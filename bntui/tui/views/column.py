@@ -12,6 +12,6 @@ _TURNS = (e.Intervened, e.Undone, e.Restarted, e.Finished, e.Started)
 
 COLUMN = [
     PanelKind("heat-map", draw_heat_map, (e.NormalizationRead, *_TURNS)),
-    PanelKind("score", draw_score, (e.Stepped, e.Evaluated, e.EpochEnded, *_TURNS)),
-    PanelKind("events", draw_events, (e.Alert, e.EpochEnded, *_TURNS)),
+    PanelKind("score", draw_score, (e.Stepped, e.Evaluated, e.EpochEnded, *_TURNS), of_words=True),
+    PanelKind("events", draw_events, (e.Alert, e.EpochEnded, *_TURNS), of_words=True),
 ]

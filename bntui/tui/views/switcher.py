@@ -102,6 +102,12 @@ class Views(ContentSwitcher):
 
     # Panels
 
+    def write(self, look: Look) -> None:
+        """Write what the view that is shown tells in words."""
+        self.write_log()
+        if self.panels is not None:
+            self.panels.write(look)
+
     def mark_all(self) -> None:
         """Have every panel drawn anew as soon as may be."""
         for view in self._panelled.values():
@@ -114,14 +120,9 @@ class Views(ContentSwitcher):
         for view in self._panelled.values():
             view.mark_for(event)
 
-    @property
-    def changed(self) -> bool:
-        """Whether a panel on the screen is to be drawn anew."""
-        return self.panels is not None and any(panel.dirty and all(panel.size) for panel in self.panels.shown)
-
-    def draw_next(self, look: Look) -> bool:
-        """Draw one panel of the view that is shown; return whether a person waits for another."""
-        return self.panels is not None and self.panels.draw_next(look)
+    def draw_next(self, look: Look, since: float) -> bool:
+        """Draw one panel of the view that is shown, if its picture is older; return whether there is another one."""
+        return self.panels is not None and self.panels.draw_next(look, since)
 
     # What is looked at
 
@@ -157,8 +158,8 @@ class Views(ContentSwitcher):
         control.watching = frozenset(WATCHED_BY[self.shown])
         unit = view.unit
         if unit is None and self.shown == "layers":
-            # Its table has a row chosen even while a person has chosen none.
-            unit = chosen_channel(self._history, view)
+            # The row that is first when somebody comes here stays chosen while others take its place.
+            unit = view.unit = chosen_channel(self._history, view)
         control.layer, control.unit = view.layer, unit or 0
 
     def _chosen_layer(self) -> str:
