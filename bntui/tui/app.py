@@ -356,7 +356,7 @@ class BntuiApp(LookingApp):
         self.put_cursor(self.screen.outer_size.clamp_offset(place))
 
     def _draw_panels(self) -> None:
-        """Redraw the panels that changed, the first at once; each costs the trainer, and a person's next key, its time."""
+        """Redraw the panels that changed, the first at once: each costs the trainer, and a person's next key, some."""
         self._drawn = time.monotonic()
         self._urgent = False
         self._draw_next()
