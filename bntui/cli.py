@@ -95,7 +95,7 @@ def _list_presets(names: Iterable[str]) -> int:
 def _add_open(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = add_command(commands, "open", _open, "bntui open results.json", "look at a run, over or going on")
     parser.add_argument("run", metavar="RUN", help="a results.json, or a run folder, which is followed")
-    add_options(parser, ("markers", "theme", "debug"))
+    add_options(parser, ("narrate", "markers", "theme", "debug"))
 
 
 def _open(given: dict[str, Any]) -> int:
@@ -190,7 +190,7 @@ def _completion(given: dict[str, Any]) -> int:
     for action in (action for each in (parser, *commands.choices.values()) for action in each._actions):
         if action.dest in known:
             action.choices = list(known[action.dest])
-        elif action.dest in ("config", "data_file", "export", "run") or is_path(action.dest):
+        elif action.dest in ("config", "data_file", "export", "narrate", "run") or is_path(action.dest):
             action.complete = shtab.FILE
     put(shtab.complete(parser, shell))
     return 0

@@ -1,1 +1,1 @@
-"""The terminal app. The only place that imports textual or plotext."""
+"""The terminal app. The only place that imports textual."""

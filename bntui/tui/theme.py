@@ -17,6 +17,8 @@ COLOURS = {
 }
 """The accents of the arms, in their order. Each is exact in the 256-colour cube. Any two are told apart by people with
 any kind of colour blindness, and become two colours, and not the background, where a terminal has only sixteen."""
+WARNINGS = {"dark": "#ff5f5f", "light": "#d70000"}
+"""What an alert stands out with, beside its sign."""
 GLYPHS, ASCII_GLYPHS = "●■▲◆▼★", "*o+x#@"
 """What tells curves apart without colour, in the order of the arms."""
 
@@ -66,6 +68,11 @@ class Look:
     def glyphs(self) -> str:
         """What tells the arms apart without colour, in their order."""
         return ASCII_GLYPHS if self.ascii_only else GLYPHS
+
+    @property
+    def warning(self) -> str:
+        """Style of an alert."""
+        return f"bold {WARNINGS[self.theme]}" if self.coloured else "bold"
 
     def of(self, arms: Sequence[Arm]) -> dict[str, tuple[str, str]]:
         """Return each arm's glyph and colour, by its name."""

@@ -31,6 +31,9 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
+from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
+from bntui.tui.views.summary import latest, summary
 
 from bntui.config.options import RunConfig, read_config_file
 from bntui.data import idx, resident
@@ -52,11 +55,8 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.theme import Look
 from bntui.tui.views.explanation import explain_page
 from bntui.tui.views.figures import AXES, TITLES, View, figure
-from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
 from bntui.tui.views.layers import ChannelTable, layer_panel
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
 from bntui.tui.views.status import header, state, tiny
-from bntui.tui.views.summary import latest, summary
 
 SECONDS = 2.0
 MEMORY = 500 << 20
@@ -410,7 +410,7 @@ class Readers:
 
     def _series(self, raw: bytes) -> bool:
         try:
-            series = Series(list(self.series["means"]))
+            series = Series(list(self.series["means"]["loss"]))
             series.load_state_dict(json.loads(raw))
             series.points()
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError):

@@ -24,7 +24,7 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def cell_of_share(self, share: float) -> int:
-        """Return the cell in which plotext draws a point."""
+        """Return the cell in which a point is drawn."""
         return math.floor(round(0.5 + (self.cells * self.dots - 1) * share, 8)) // self.dots
 
     def cell(self, value: float) -> int:
@@ -88,6 +88,14 @@ def _step(least: float) -> float:
     return next((m * power for m in (1, 2, 5) if m * power >= least * (1 - 1e-9)), 10 * power)
 
 
+def nice_end(value: float) -> float:
+    """Return a round number that is not below a positive number, and not above it by more than half of it."""
+    if not SMALLEST < value < LARGEST:
+        return value
+    power: float = 10.0 ** math.floor(math.log10(value))
+    return next((m * power for m in (1, 1.5, 2, 3, 4, 5, 6, 8) if m * power >= value * (1 - 1e-9)), 10 * power)
+
+
 def round_ticks(low: float, high: float, count: int, large: float) -> list[tuple[float, str]]:
     """Return round numbers between two numbers, at most one more than `count`, written alike."""
     step = _step((high - low) / count)
@@ -147,3 +155,15 @@ def brief(value: float) -> str:
     decimals = 2 - math.floor(math.log10(size))
     text = f"{value:.{min(decimals, 4)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def signed(value: float) -> str:
+    """Write a number with its sign and two digits, or the whole ones it has, in at most seven cells."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if not 1e-3 <= size < 9_999.5:
+        return ("+" if value > 0 else "") + scientific(value, 1)
+    return f"{value:+.{max(0, 1 - math.floor(math.log10(size)))}f}"

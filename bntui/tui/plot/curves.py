@@ -28,6 +28,18 @@ def smooth(values: Sequence[float], weight: float) -> list[float]:
     return smoothed
 
 
+def smooth_on(start: float, values: Sequence[float], weight: float) -> list[float]:
+    """Return the moving average of values that follow on an average, or on nothing if that is not finite."""
+    smoothed = []
+    for value in values:
+        if math.isfinite(value):
+            start = weight * start + (1 - weight) * value if math.isfinite(start) else value
+            smoothed.append(start)
+        else:
+            smoothed.append(value)
+    return smoothed
+
+
 def thin(x: Sequence[float], y: Sequence[float], columns: int) -> tuple[list[float], list[float]]:
     """Return the lowest and the highest point of each of equally wide columns, in order of `x`.
 

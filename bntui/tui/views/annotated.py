@@ -119,7 +119,7 @@ class Annotated:
     def _chart(self, index: int, look: Look, width: int, height: int) -> Drawing:
         """Draw a chart without a legend; the first one's title stands above the panel."""
         chart = self.charts[index]
-        lines = tuple(replace(line, label="", short="") for line in chart.lines)
+        lines = tuple(replace(line, label="") for line in chart.lines)
         title = chart.title if index else ""
         drawn = _drawn(replace(chart, title=title, lines=lines), look, width, height if index else height + 1)
         return drawn if index else replace(drawn, text=_joined(_lines(drawn.text)[1:]))

@@ -9,29 +9,27 @@ from bntui.messages.history import History
 from bntui.tui.plot.chart import draw
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.column import draw_events, draw_heat_map, draw_score
+from bntui.tui.views.column import COLUMN
 from bntui.tui.views.figures import TITLES, figure
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import View
 
-_MARKERS = (e.Intervened, e.Undone, e.Restarted, e.Finished, e.Started)
+_MARKERS = (e.Alert, e.Intervened, e.Undone, e.Restarted, e.Finished, e.Started)
 
 
 def _draw_chart(name: str, history: History, view: View, look: Look, width: int, height: int) -> Drawing:
     chart = figure(name, history, view, look)
-    return draw(chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light")
+    return draw(
+        chart, width, height, colours=look.coloured, ascii_only=look.ascii_only, light=look.theme == "light",
+        few_colours=look.few_colours,
+    )  # fmt: skip
 
-
-_TOLD_BY = {"train-loss": (e.Stepped,), "train-accuracy": (e.Stepped, e.EpochEnded)}
 
 CHARTS = {
     "grid": [
-        PanelKind(name, partial(_draw_chart, name), (*_TOLD_BY.get(name, (e.Evaluated, e.EpochEnded)), *_MARKERS))
+        # Each is told of every step: one x range is on all of them.
+        PanelKind(name, partial(_draw_chart, name), (e.Stepped, e.Evaluated, e.EpochEnded, *_MARKERS))
         for name in TITLES
     ],
-    "column": [
-        PanelKind("heat-map", draw_heat_map, (e.NormalizationRead, *_MARKERS)),
-        PanelKind("score", draw_score, (e.Evaluated, e.EpochEnded, *_MARKERS)),
-        PanelKind("events", draw_events, (e.Alert, e.EpochEnded, *_MARKERS)),
-    ],
+    "column": COLUMN,
 }

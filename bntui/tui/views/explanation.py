@@ -23,6 +23,7 @@ from bntui.lab.batch_norm import (
 from bntui.messages.arms import first_normalized
 from bntui.messages.events import Explained, Finished, Intervened, Paused, Restarted, Resumed, Started, Undone
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import layer_word
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
 from bntui.tui.views.flow import STEP_FIRST
@@ -30,7 +31,7 @@ from bntui.tui.views.formulas import BLOCK, GAP, FormulaBlock, minus, ten_cells,
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.samples import SampleTable, sample_table
 from bntui.tui.views.view import View
-from bntui.tui.views.words import layer_word, norm_layer
+from bntui.tui.views.words import norm_layer
 
 if TYPE_CHECKING:
     from bntui.lab.transform import BatchNorm, Forward

@@ -33,6 +33,8 @@ class PanelKind:
     draw: Draw
     told_by: tuple[type[Event], ...]
     """Events after which it is drawn anew."""
+    of_words: bool = False
+    """Whether it costs little, and is drawn along with the other words on the screen, that it agrees with them."""
 
 
 class Panel(Picture):
@@ -145,15 +147,28 @@ class PanelView(Container):
             self.mark(*names)
         return bool(names)
 
-    def draw_next(self, look: Look) -> bool:
-        """Draw the panel with the oldest picture of those that changed; return whether a person waits for another.
+    def draw_next(self, look: Look, since: float) -> bool:
+        """Draw the panel with the oldest picture of those that changed; return whether there are more of them.
 
         One takes some ten milliseconds, in which no key is answered and the trainer waits too.
+
+        Parameters
+        ----------
+        look
+            How it is drawn.
+        since
+            A picture that was made later, on the clock of `time.monotonic`, is not made anew.
         """
-        waiting = [panel for panel in self.shown if panel.dirty and all(panel.size)]
+        waiting = [panel for panel in self.shown if panel.dirty and panel.built < since and all(panel.size)]
         if waiting:
             min(waiting, key=lambda panel: panel.built).rebuild(self._history, self._view, look)
-        return any(panel.dirty and not panel.built for panel in waiting)
+        return len(waiting) > 1
+
+    def write(self, look: Look) -> None:
+        """Draw the panels of words that changed."""
+        for panel in self.shown:
+            if panel.kind.of_words and panel.dirty and all(panel.size):
+                panel.rebuild(self._history, self._view, look)
 
     @property
     def shown(self) -> list[Panel]:

@@ -14,14 +14,16 @@ from bntui.messages.control import Control
 from bntui.messages.history import History
 from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
+from bntui.tui.views.channels import LAYERS
 from bntui.tui.views.charts import CHARTS
 from bntui.tui.views.explanation import EXPLAIN
 from bntui.tui.views.flow import FLOW, activations
-from bntui.tui.views.layers import LAYERS, place_word, places
+from bntui.tui.views.layers import chosen_channel, next_channel, places
 from bntui.tui.views.panel import PanelView
+from bntui.tui.views.score import score_height
 from bntui.tui.views.view import View
 from bntui.tui.views.why import WHY, chosen_gap, shifted
-from bntui.tui.views.words import weight_layer
+from bntui.tui.views.words import norm_layer, weight_layer
 from bntui.tui.widgets.dialog import scroll
 
 VIEWS = ("charts", "layers", "flow", "why", "explain", "log")
@@ -100,6 +102,12 @@ class Views(ContentSwitcher):
 
     # Panels
 
+    def write(self, look: Look) -> None:
+        """Write what the view that is shown tells in words."""
+        self.write_log()
+        if self.panels is not None:
+            self.panels.write(look)
+
     def mark_all(self) -> None:
         """Have every panel drawn anew as soon as may be."""
         for view in self._panelled.values():
@@ -107,12 +115,14 @@ class Views(ContentSwitcher):
 
     def mark_for(self, event: e.Event) -> None:
         """Have the panels drawn anew that show what an event tells."""
+        if isinstance(event, e.Started):
+            self._panelled["charts"].panels["score"].styles.height = score_height(self._history)
         for view in self._panelled.values():
             view.mark_for(event)
 
-    def draw_next(self, look: Look) -> bool:
-        """Draw one panel of the view that is shown; return whether a person waits for another."""
-        return self.panels is not None and self.panels.draw_next(look)
+    def draw_next(self, look: Look, since: float) -> bool:
+        """Draw one panel of the view that is shown, if its picture is older; return whether there is another one."""
+        return self.panels is not None and self.panels.draw_next(look, since)
 
     # What is looked at
 
@@ -123,7 +133,7 @@ class Views(ContentSwitcher):
         if unit:
             now = -1 if view.unit is None else view.unit
             view.unit = now + unit if now + unit >= 0 else None
-        control.layer, control.unit = view.layer, view.unit or 0
+        self.have_read(control)
         self.mark_all()
         if unit and self.shown == "why":
             arm = chosen_gap(self._history, view)
@@ -131,6 +141,26 @@ class Views(ContentSwitcher):
         if unit:
             return "all units" if view.unit is None else f"unit {view.unit}"
         return self._chosen_layer()
+
+    def choose_row(self, control: Control, by: int) -> str:
+        """Choose the channel so many rows further in the table of the layers view, have it read, and say which."""
+        channel = next_channel(self._history, self.view, by)
+        if channel is None:
+            return "no channel to choose" if self._history.started else "no channel to choose yet"
+        self.view.unit = channel
+        self.have_read(control)
+        self.mark_all()
+        return f"channel {channel}"
+
+    def have_read(self, control: Control) -> None:
+        """Have read what the view that is shown shows."""
+        view = self.view
+        control.watching = frozenset(WATCHED_BY[self.shown])
+        unit = view.unit
+        if unit is None and self.shown == "layers":
+            # The row that is first when somebody comes here stays chosen while others take its place.
+            unit = view.unit = chosen_channel(self._history, view)
+        control.layer, control.unit = view.layer, unit or 0
 
     def _chosen_layer(self) -> str:
         """Say which layer was chosen, as the view that is shown counts them."""
@@ -146,8 +176,7 @@ class Views(ContentSwitcher):
                 if self.shown == "explain":
                     explained = {arm.name for arm in history.arms if arm.norm == "batch"}
                     there = [place for place in there if place.arm in explained]
-                several = len({place.arm for place in there}) > 1
-                words = [place_word(history, p) if several else f"layer {p.index + 1}" for p in there]
+                words = [norm_layer(history, place.arm, place.index) for place in there]
         if not words:
             return "no layer to choose" if history.started else "no layer to choose yet"
         return words[number % len(words)] if len(words) > 1 else "no other layer to choose"

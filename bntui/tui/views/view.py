@@ -114,11 +114,13 @@ class StepAxis:
         self._seconds = [0.0, *series.seconds, history.train_seconds]
 
     def at(self, step: int) -> float:
-        """Return the x of a step."""
+        """Return the x of a step; of one that the run has not reached, as if it went on as fast as so far."""
         if self._kind == "step":
             return float(step)
         if self._kind == "epoch":
             return self._epochs_at(step)
+        if step > self._steps[-1]:
+            return self._seconds[-1] * step / self._steps[-1]
         right = min(max(1, bisect.bisect_left(self._steps, step)), len(self._steps) - 1)
         left = right - 1
         width = self._steps[right] - self._steps[left]

@@ -18,7 +18,7 @@ from bntui.tui.views.annotated import Annotated, Row, Table, three_digits
 from bntui.tui.views.flow import awaited, merged
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import StepAxis, View
-from bntui.tui.views.words import initials, weight_layer
+from bntui.tui.views.words import weight_layer
 
 PANELS = tuple(MEANINGS)
 STATISTICS = {"batch": ("b", "batch"), "running": ("r", "running"), "precise": ("e", "re-estimated")}
@@ -59,25 +59,23 @@ class _Reads:
 
     def lines(self, of: Callable[[Probes], float], *, named: bool = True, dots: bool = True) -> list[Line]:
         """Return a line for each arm, and where there are many readings dots."""
-        short, lines = initials(self.history.arms), []
+        lines = []
         for arm, (glyph, colour) in self.look.of(self.history.arms).items():
             y = [of(probes) if (probes := read.arms.get(arm)) else math.nan for read in self.all]
-            names = (self.history.labels[arm], short[arm]) if named else ("", "")
-            lines += self.drawn(y, colour, names, glyph)[0 if dots else -1 :]
+            name = self.history.labels[arm] if named else ""
+            lines += self.drawn(y, colour, name, glyph)[0 if dots else -1 :]
         return lines
 
-    def drawn(
-        self, y: Sequence[float], colour: str, names: tuple[str, str], glyph: str, *, points: bool = False
-    ) -> list[Line]:
+    def drawn(self, y: Sequence[float], colour: str, name: str, glyph: str, *, points: bool = False) -> list[Line]:
         """Return a line through the readings, or of many of them the dots, and a line through their medians."""
         if self.together == 1:
-            return [Line(self.x, y, colour, self.look.marker, *names, points=points, glyph=glyph)]
+            return [Line(self.x, y, colour, self.look.marker, name, points=points, glyph=glyph)]
         groups = range(0, len(y), self.together)
         x = [self.x[min(i + self.together // 2, len(y) - 1)] for i in groups]
         medians = [_median(y[i : i + self.together]) for i in groups]
         return [
             Line(self.x, y, colour, self.look.marker, faint=True),
-            Line(x, medians, colour, self.look.marker, *names, points=points, glyph=glyph),
+            Line(x, medians, colour, self.look.marker, name, points=points, glyph=glyph),
         ]
 
     def chart(self, title: str, lines: Sequence[Line], *, log_y: bool, empty: str = "") -> Chart:
@@ -88,11 +86,11 @@ class _Reads:
 
     def table(self, columns: Sequence[str], needed: int, of: Callable[[Probes], Sequence[float]]) -> Table:
         """Return a row of numbers for each arm."""
-        rows, short = [], initials(self.history.arms)
+        rows = []
         for arm, (glyph, colour) in self.look.of(self.history.arms).items():
             probes = self.told.arms.get(arm) if self.told else None
             values = of(probes) if probes else [math.nan] * len(columns)
-            rows.append(Row(f"{glyph} {self.history.labels[arm]}", f"{glyph} {short[arm]}", values, colour))
+            rows.append(Row(f"{glyph} {self.history.labels[arm]}", glyph, values, colour))
         return Table(self.title, columns, rows, needed)
 
     def brief(self, name: str, of: Callable[[Probes], float]) -> str:
@@ -228,7 +226,7 @@ def train_eval_gap(history: History, view: View, look: Look) -> Annotated:
         colours = (colour, *GREYS[look.theme]) if colour else ("", "", "")
         for (kind, (sign, label)), own in zip(STATISTICS.items(), colours, strict=True):
             y = [_metric(read.arms.get(arm.name), kind, "loss") for read in reads.all]
-            lines += reads.drawn(y, own, (label, sign), sign, points=True)
+            lines += reads.drawn(y, own, label, sign, points=True)
     meaning = MEANINGS["train-eval-gap"]
     of = "" if arm is None else f" of {arm.label}"
     return Annotated(
@@ -241,13 +239,13 @@ def train_eval_gap(history: History, view: View, look: Look) -> Annotated:
 
 def _gap_table(reads: _Reads, arms: Sequence[Arm]) -> Table:
     """Return two rows for each arm that has batch norm: its losses and its accuracies."""
-    rows, short = [], initials(reads.history.arms)
+    rows = []
     for arm in arms:
         glyph, colour = reads.look.of(reads.history.arms)[arm.name]
         probes = reads.told.arms.get(arm.name) if reads.told else None
         for metric, name in (("loss", arm.label), ("accuracy", "")):
             values = [_metric(probes, kind, metric) for kind in STATISTICS]
-            names = (f"{glyph} {name} loss", f"{glyph} {short[arm.name]} loss") if name else ("  accuracy",) * 2
+            names = (f"{glyph} {name} loss", f"{glyph} loss") if name else ("  accuracy",) * 2
             rows.append(Row(*names, values, colour))
     return Table(reads.title, [f"{sign} {label}" for sign, label in STATISTICS.values()], rows)
 

@@ -1,4 +1,4 @@
-"""What is private of Textual's, and of plotext's, is used in one file each."""
+"""What is private of Textual's is used in one file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textual.widgets import ContentSwitcher, Input, RichLog
 from bntui import tui
 
 ROOT = Path(tui.__file__).parent
-PLACES = {"terminal/textual_private.py", "plot/canvas.py"}
+PLACES = {"terminal/textual_private.py"}
 CLASSES = (App, Screen, CommandPalette, LinuxDriver, ScrollView, ContentSwitcher, Input, RichLog)
 
 
@@ -50,7 +50,7 @@ def names_of_textual() -> set[str]:
     return set(filter(private, found))
 
 
-def test_only_two_files_use_what_is_private() -> None:
+def test_only_one_file_uses_what_is_private() -> None:
     theirs = names_of_textual()
     assert {"_bindings", "_driver", "_on_click"} <= theirs
     used = {}
@@ -62,4 +62,4 @@ def test_only_two_files_use_what_is_private() -> None:
         name = str(file.relative_to(ROOT))
         used[name] = private_imports(tree) + sorted((read - own) & theirs)
     assert {name for name, what in used.items() if what} <= PLACES, used
-    assert used["terminal/textual_private.py"] and used["plot/canvas.py"]
+    assert used["terminal/textual_private.py"]
