@@ -179,10 +179,10 @@ class CommandApp(OpenApp[int]):
 
     def action_more(self) -> None:
         """Once the run has ended, go on with it for a few more epochs."""
-        if self._code is None and isinstance(self.source, LiveRun) and not self._ended:
-            self._say("k adds epochs once the run has ended")
-        elif self._code is not None or not isinstance(self.source, LiveRun):
+        if self._code is not None or isinstance(self.source, Playback):
             self._trains()
+        elif not self._ended:
+            self._say("k adds epochs once the run has ended")
         elif self.source.running:
             self._say(WRITING)
         else:

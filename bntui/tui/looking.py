@@ -81,7 +81,7 @@ class LookingApp(CommandApp):
             self._say(self._views.choose_row(self.source.control, ROWS[event.key]))
             self._draw_panels()
         elif not bound and event.key in SCROLLING:
-            self._say_if(self._views.scroll(event.key))
+            self._say_if(self._views.scroll(event.key, self.look))
             self._draw_panels()
         elif not bound:
             named = event.character if event.is_printable and event.character else event.key

@@ -53,7 +53,7 @@ def test_the_charts_view_tells_what_a_person_looks_for() -> None:
 def test_before_the_first_event_it_says_what_it_loads() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         assert "downloading mnist  50 %" in screen_text(app)
-        assert "after epoch 1" in screen_text(app)
+        assert "appears with the first evaluation" in screen_text(app)
         await pilot.press("left", "right", "y", "m", "t", "z", "c", "left_square_bracket")
         await settle(pilot)
 
@@ -244,7 +244,7 @@ def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: py
         await settle(pilot)
         rows = screen_text(app).split("\n")
         assert "mix 0.25 cutout" in rows[-2]
-        assert re.search(r"h *j", "\n".join(row[:48] for row in rows))
+        assert re.search(r"h─*j", "\n".join(row[:48] for row in rows))
         assert "mixup 0 → 0.25" in "\n".join(rows) and "cutout whole → cut" in "\n".join(rows)
 
     play(script, act, keys=(*KEYS, *keys_of([typed, switch])))

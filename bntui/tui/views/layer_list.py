@@ -22,7 +22,7 @@ _STRIP_FROM = 12
 TERMS = (
     "gap: batch mean - running mean, in running standard deviations, σ",
     "σ²: running variance, which eval mode divides by; γ, β: what the layer learns",
-    "drift: how far the running mean moved, in σ",
+    "drift: how far the running mean went, in σ",
 )
 
 

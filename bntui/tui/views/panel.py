@@ -73,6 +73,11 @@ class Panel(Picture):
         self._x_axis = ""
 
     @property
+    def plain(self) -> str:
+        """What it shows, without colours."""
+        return self._drawing.text.plain
+
+    @property
     def title_place(self) -> Offset:
         """Where its title begins on the screen."""
         return self.region.offset

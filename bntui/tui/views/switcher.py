@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from rich.text import Text
@@ -76,15 +77,20 @@ class Views(ContentSwitcher):
         """Draw scroll bars without signs that a terminal may lack."""
         use_ascii_scroll_bars(self._log)
 
-    def scroll(self, key: str) -> str:
+    def scroll(self, key: str, look: Look) -> str:
         """Scroll what is shown by a key of `SCROLLING`; return why that can't be, or nothing."""
         match self.shown:
             case "log":
                 return scroll(self._log, key)
             case "explain":
+                panels = self._panelled["explain"]
+                before = [panel.plain for panel in panels.shown]
                 self.view.turn(key)
-                self._panelled["explain"].mark(first=True)
-                return ""
+                panels.mark(first=True)
+                while panels.draw_next(look, math.inf):
+                    continue
+                same = before == [panel.plain for panel in panels.shown]
+                return "nothing to scroll: this page is shown already" if same else ""
         return "nothing to scroll in this view"
 
     def say(self, text: str) -> None:
