@@ -41,7 +41,7 @@ class Table:
     """Numbers with names above and at the left."""
 
     title: str
-    """What all of them are of."""
+    """What all of them are of; what is in parentheses at its end is left out where there is no room."""
     columns: Sequence[str]
     rows: Sequence[Row]
     needed: int = 99
@@ -56,7 +56,9 @@ class Table:
             names.pop()
             cells.pop()
         room = width - sum(cells)
-        head = look.text(self.title)[:room].ljust(room)
+        # A number that is cut would be another one.
+        titles = (look.text(self.title), look.text(self.title.partition(" (")[0]))
+        head = next((title for title in titles if cell_len(title) < room), "").ljust(room)
         head += "".join(name.rjust(n) for name, n in zip(names, cells, strict=True))
         lines = [_line(head[:width], "dim")]
         for row in self.rows:

@@ -221,7 +221,10 @@ def _values(read: Explained, history: History, look: Look, width: int) -> Text:
     colour = look.of(history.arms)[read.arm][1]
     text = Text(written("γ", look)).append(f" {ten_cells(read.weight).strip()}", style=colour)
     text.append(written("  β", look)).append(f" {ten_cells(read.bias).strip()}", style=colour)
-    text.append(written(f"  ε {read.eps:g}  momentum {read.momentum:.4g}", look))
+    for told in (f"  ε {read.eps:g}", f"  momentum {read.momentum:.4g}"):
+        # A number that is cut would be another one.
+        if text.cell_len + cell_len(written(told, look)) <= width:
+            text.append(written(told, look))
     hint = "" if history.status in ENDED else "[ ] layer, { } channel"
     if hint and history.status == "paused":
         hint += ": shown from the next step on"

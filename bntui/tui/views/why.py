@@ -48,7 +48,7 @@ class _Reads:
         if self.told is not None and view.cursor is not None:
             step = view.cursor
             self.told = min(self.all, key=lambda read: abs(read.step - step))
-            self.title = f"near cursor: {self.told.step:,}"
+            self.title = f"step {self.told.step:,} (at the cursor)"
         self.together = 1
         """How many readings each point of a line stands for."""
         while len(self.all) > MOST_POINTS // 2 * self.together and len(self.all) > MOST_POINTS:
