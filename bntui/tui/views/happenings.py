@@ -59,8 +59,11 @@ def draw_events(history: History, view: View, look: Look, width: int, height: in
             look.text(f"{left_out} earlier alert{'s' * (left_out > 1)}: {' '.join(tries(LOG))}"[:width]) + "\n",
             look.warning,
         )
+    if height < 2:
+        return Drawing(Text("events", "bold"))
     if not entries and not left_out:
-        return Drawing(text.append_text(_nothing(look, width, pressable)))
+        told = text.append_text(_nothing(look, width, pressable)).split("\n")[:height]
+        return Drawing(Text("\n", no_wrap=True, overflow="crop").join(told))
     entries = sorted(reversed(entries), key=lambda entry: entry.step)
     digits = _digits(history)
     for entry in entries:
@@ -70,6 +73,8 @@ def draw_events(history: History, view: View, look: Look, width: int, height: in
             style = "bold" if entry.sign == ALERT_SIGN and line.startswith(TRY) else entry.style
             text.append(f"{sign if not number else ' ':<1} {look.text(line)}\n", style)
     text.right_crop(1)
+    if text.plain.count("\n") >= height:
+        text = Text("\n", no_wrap=True, overflow="crop").join(text.split("\n")[: max(1, height)])
     return Drawing(text)
 
 
