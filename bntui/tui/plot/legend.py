@@ -12,7 +12,7 @@ MIN_HEIGHT = 6
 """Rows of a chart from which on a legend may have rows of its own."""
 ROOMY = 14
 """Rows from which on the legend rather has a row of its own than that the title is shortened."""
-ROWS_EACH = 8
+ROWS_EACH = 6
 """Rows of a chart for each row that the legend may have."""
 
 
@@ -123,7 +123,7 @@ def _choose(grid: Grid, title: Title, entries: Sequence[Entry]) -> tuple[_Form, 
     if grid.height >= ROOMY:
         tried.append((_OWN_ROW, first, 1))
     tried += [(form, length, 1) for form in _NAMED_FORMS for length in shorter]
-    tried += [(form, first, most) for form in _NAMED_FORMS if form.own_row]
+    tried += [(form, first, rows) for rows in range(2, most + 1) for form in _NAMED_FORMS if form.own_row]
     tried += [(form, length, rows) for rows in (1, most) for form in _BARE_FORMS for length in shorter]
     last = _TIGHT if grid.height >= MIN_HEIGHT else _TIGHT_BESIDE
     form = next((form for form, length, rows in tried if fits(form, length, rows)), last)

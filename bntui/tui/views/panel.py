@@ -194,20 +194,29 @@ class PanelView(Container):
                 self.mark(panel.kind.name, first=True)
 
     def focus_next(self, by: int) -> str:
-        """Give the focus to the next panel, or the one before; return what it is called."""
-        names = [panel.kind.name for panel in self.shown]
+        """Give the focus to the next panel, or the one before; return what it is called.
+
+        One that there is no room for is shown alone, and so is each while one is.
+        """
+        names = list(self.panels)
+        here = [panel.kind.name for panel in self.shown]
         now = self.focused
         place = (names.index(now.kind.name) + by) % len(names) if now else 0 if by > 0 else len(names) - 1
-        self.focus_panel(names[place])
-        return names[place].replace("-", " ")
+        name = names[place]
+        self.focus_panel(name)
+        if self.alone or name not in here:
+            self._show_alone(name)
+        return name.replace("-", " ")
 
     def maximise(self) -> str:
         """Show the panel with the focus alone, or all again; return what is shown."""
-        if self.alone:
-            name, self.alone = "", ""
-        else:
-            focused = self.focused or self.shown[0]
-            name = self.alone = focused.kind.name
+        name = "" if self.alone else (self.focused or self.shown[0]).kind.name
+        self._show_alone(name)
+        return f"{name.replace('-', ' ')} alone; c shows all" if name else "all panels"
+
+    def _show_alone(self, name: str) -> None:
+        """Show a panel alone, or with an empty name all of them."""
+        self.alone = name
         for group, panels in self._groups.items():
             has = any(panel.kind.name == name for panel in panels)
             self.query_one(f"#{group}").set_class(bool(name) and not has, "away")
@@ -215,4 +224,3 @@ class PanelView(Container):
                 panel.set_class(bool(name) and panel.kind.name != name, "away")
         self.set_class(bool(name), "one")
         self.mark(first=True)
-        return f"{name.replace('-', ' ')} alone; c shows all" if name else "all panels"

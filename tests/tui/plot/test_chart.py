@@ -523,14 +523,14 @@ NAMED = [
     [
         (3, 78, 12, ["accuracy ● Batch norm 0.1234 ■ Group norm 8 0.2234 ▲ Layer norm 0.3234"]),
         (4, 78, 12, ["accuracy", "● Batch norm .123 ■ Group norm 8 .223 ▲ Layer norm .323 ◆ Instance norm .423"]),
-        (4, 60, 12, ["accuracy ● 0.1234 ■ 0.2234 ▲ 0.3234 ◆ 0.4234"]),
+        (4, 60, 11, ["accuracy ● 0.1234 ■ 0.2234 ▲ 0.3234 ◆ 0.4234"]),
         (6, 124, 22, ["accuracy", " ".join(NAMED)]),
         (6, 56, 22, ["accuracy", *NAMED]),
-        (6, 80, 12, ["accuracy ● 0.1234 ■ 0.2234 ▲ 0.3234 ◆ 0.4234 ▼ 0.5234 ★ 0.6234"]),
+        (6, 80, 11, ["accuracy ● 0.1234 ■ 0.2234 ▲ 0.3234 ◆ 0.4234 ▼ 0.5234 ★ 0.6234"]),
         (6, 49, 12, [f"accuracy {BARE}"]),
         (6, 40, 12, ["accuracy", BARE]),
-        (6, 20, 12, ["accuracy", "●.123 ■.223 ▲.323"]),
-        (6, 20, 22, ["accuracy", "●.123 ■.223 ▲.323", "◆.423 ▼.523 ★.623"]),
+        (6, 20, 11, ["accuracy", "●.123 ■.223 ▲.323"]),
+        (6, 20, 22, ["accuracy", "● 0.1234 ■ 0.2234", "▲ 0.3234 ◆ 0.4234", "▼ 0.5234 ★ 0.6234"]),
     ],
 )  # fmt: skip
 def test_a_legend_of_many_lines_tells_as_much_as_there_is_room_for(count, width, height, heading):
