@@ -16,12 +16,12 @@ class Decades:
     cells: int
 
     def cell(self, value: float) -> int:
-        """Return the cell in which a value above 0 lies; what is off the axis lies at its end."""
-        share = (math.log10(value) - self.low) / (self.high - self.low)
+        """Return the cell in which a value lies; what is off the axis, as 0 and less always are, lies at its end."""
+        share = (math.log10(value) - self.low) / (self.high - self.low) if value > 0 else 0.0
         return int(max(0.0, min(1.0, share)) * (self.cells - 1) + 0.5)
 
     def bar(self, value: float, ascii_only: bool) -> str:
-        """Return a bar from the left end to a value above 0, which lies in its last cell."""
+        """Return a bar from the left end to a value, which lies in its last cell."""
         return bar(self.cell(value) + 1, ascii_only)
 
     def ticks(self) -> list[tuple[int, int, str]]:

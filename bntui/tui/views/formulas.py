@@ -80,7 +80,7 @@ class FormulaBlock:
         text = re.sub(r"(?<= ) +", lambda padding: "\xa0" * len(padding[0]), text)
         if width > 30:
             text = re.sub(r"\([^()]*\)", lambda group: group[0].replace(" ", "\xa0"), text)
-        lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
+        lines = textwrap.wrap(text, max(1, width), break_on_hyphens=False, break_long_words=False)
         return [line.replace("\xa0", " ") for line in lines]
 
 

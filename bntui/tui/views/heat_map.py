@@ -83,7 +83,7 @@ def _waiting(history: History, look: Look, width: int) -> Text:
         why = "no arm has a normalization"
     else:
         why = "appears after the first steps"
-    text = Text("normalization, channel by channel\n", style="bold", no_wrap=True, overflow="crop")
+    text = Text("normalization, channel by channel"[:width] + "\n", style="bold", no_wrap=True, overflow="crop")
     return text.append(look.text(why)[:width], style="not bold dim")
 
 
