@@ -106,6 +106,8 @@ class BntuiApp(LookingApp):
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
+        # What the shell wrote in the meantime is not to shine through what has not changed.
+        self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._repaint))
         if self._stopped_by:
             self._stop_and_leave(128 + self._stopped_by)
         else:

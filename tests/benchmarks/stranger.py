@@ -46,7 +46,7 @@ VALUES = ("l0.02\r", "l1e9\r", "n16\r", "n64\r", "d0.25\r", "d0\r", "o0.5\r", "n
 CHOICES = ("e1", "e2", "e3", "e4", "ec", "e\x1b[B\r", "v1", "v2", "v6", "v\x1b[A\r", "vtblur\r", "vtrotation:9\r")
 """Of what is chosen from a list."""
 SAID = (
-    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy .+ [01]\.\d{4}"
+    r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy .+ [01]\.\d{4}( \(on [\d,]+ samples\))?"
     r"|bntui: results in .+|bntui: the runs before are in .+|bntui: (stopped|interrupted) before training began.*"
     r"|bntui: left at once; .+"
 )
