@@ -95,7 +95,7 @@ def _list_presets(names: Iterable[str]) -> int:
 def _add_open(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = add_command(commands, "open", _open, "bntui open results.json", "look at a run, over or going on")
     parser.add_argument("run", metavar="RUN", help="a results.json, or a run folder, which is followed")
-    add_options(parser, ("markers", "theme", "debug"))
+    add_options(parser, ("narrate", "markers", "theme", "debug"))
 
 
 def _open(given: dict[str, Any]) -> int:
@@ -137,11 +137,11 @@ def _experiment(given: dict[str, Any]) -> int:
 
 def _add_explain(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = add_command(
-        commands, "explain", _explain, "bntui explain --layers 1 --bn-momentum 0.5",
+        commands, "explain", _explain, "bntui explain --data-file batch.csv --layers 2",
         "show the batch-norm transform, forward and backward, in train and in eval mode, step by step in numbers",
     )  # fmt: skip
     parser.add_argument("--data-file", metavar="F", help="CSV, a row a sample (default: an example of 4 × 3)")
-    parser.add_argument("--layers", metavar="N", default="3", help="of batch norm and ReLU, 1 to 99 (default: 3)")
+    parser.add_argument("--layers", metavar="N", default="1", help="of batch norm and ReLU, 1 to 99 (default: 1)")
     parser.add_argument("--bn-eps", metavar="E", default="1e-05", help="added to the variance (default: 1e-05)")
     parser.add_argument("--bn-momentum", metavar="M", default="0.1", help="of the running statistics (default: 0.1)")
     parser.add_argument("--debug", action="store_true", help="show a traceback with an error")
@@ -190,7 +190,7 @@ def _completion(given: dict[str, Any]) -> int:
     for action in (action for each in (parser, *commands.choices.values()) for action in each._actions):
         if action.dest in known:
             action.choices = list(known[action.dest])
-        elif action.dest in ("config", "data_file", "export", "run") or is_path(action.dest):
+        elif action.dest in ("config", "data_file", "export", "narrate", "run") or is_path(action.dest):
             action.complete = shtab.FILE
     put(shtab.complete(parser, shell))
     return 0

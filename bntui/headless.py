@@ -13,7 +13,18 @@ from bntui import __version__
 from bntui.config.options import RunConfig
 from bntui.errors import Interrupted
 from bntui.messages.control import Control, Stop
-from bntui.messages.events import Alert, EpochEnded, Event, Finished, Loading, Metrics, Notice, Started, Stepped
+from bntui.messages.events import (
+    Alert,
+    EpochEnded,
+    Evaluating,
+    Event,
+    Finished,
+    Loading,
+    Metrics,
+    Notice,
+    Started,
+    Stepped,
+)
 from bntui.messages.history import History
 from bntui.messages.signals import handling, interruptible
 from bntui.stdout import give_up
@@ -105,18 +116,22 @@ class _Store:
 
 
 class Screen:
-    """Lines on stdout (stderr where stdout carries the results), and a progress bar on a stderr that is a terminal."""
+    """Lines on stdout (stderr where stdout carries something else), and a progress bar on a terminal."""
 
     def __init__(self, config: RunConfig, recorder: Recorder, lines: bool) -> None:
         self._recorder = recorder
         self._quiet = config.quiet
-        self._lines: TextIO | None = (sys.stderr if config.export == "-" else sys.stdout) if lines else None
+        self._lines: TextIO | None = (
+            (sys.stderr if "-" in (config.export, config.narrate) else sys.stdout) if lines else None
+        )
         self._problem = ""
         self._epochs = config.epochs
         self._width = max(5, 2 * len(str(config.epochs)) + 1)
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        if not config.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        # What is narrated goes to stdout beside the bar, which would be drawn over it where both are one terminal.
+        spoken_here = config.narrate == "-" and sys.stdout.isatty()
+        if not config.quiet and not spoken_here and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             self._bar = _make_bar()
 
     def __enter__(self) -> Screen:
@@ -146,6 +161,9 @@ class Screen:
                 text = f"epoch {min(history.epoch + 1, self._epochs)}/{self._epochs}"
                 means = {name: sum(values) / len(values) for name, values in event.losses.items()}
                 self._progress(text, event.step, history.total_steps, "steps", means)
+            case Evaluating():
+                if self._bar is not None and self._task is not None:
+                    self._bar.update(self._task, description=f"evaluating {event.done / event.total:.0%}")
             case EpochEnded():
                 self._epoch("train", event, event.train)
                 self._epoch("validation", event, event.validation)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from statistics import NormalDist
 from typing import Any
 
 from bntui.config import parsers
@@ -82,11 +85,33 @@ def run_events(epochs: int = 3, norms: Sequence[str] = ("batch", "none")) -> lis
         }
         if read:
             events.append(e.NormalizationRead(epoch, 100 * epoch, read))
-        shares = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), ())
-        flow = tuple(e.LayerFlow(f"linear{i}", 0.1**i, 0.2**i, known, 0.5) for i, known in enumerate(shares, 1))
-        events.append(e.FlowRead(epoch, 100 * epoch, dict.fromkeys(by_arm, flow)))
+        events.append(e.FlowRead(epoch, 100 * epoch, dict.fromkeys(by_arm, flow())))
         events.append(e.Probed(epoch, 100 * epoch, {arm.name: probes(arm, epoch) for arm in arms}, {"gap": 1.5}))
     return events
+
+
+@cache
+def flow(
+    layers: int = 3, first: float = 0.1, each: float = 0.1, middle: float = 0.0, spread: float = 1.0
+) -> tuple[e.LayerFlow, ...]:
+    """What flows through an arm: each layer's gradient is `each` times the one before, its activation's input normal.
+
+    That of layer i, counted from 1, has the mean `middle` and the standard deviation `i * spread`. Half of the units do
+    nothing. An update is a thousandth of the weights, in the first layer; each layer's is ten times smaller.
+    """
+    made = []
+    for i in range(layers):
+        shares = {}
+        if i < layers - 1:
+            of = NormalDist(middle, (i + 1) * spread)
+            shares["percentiles"] = tuple(of.inv_cdf(level) for level in (0.15, 0.5, 0.85))
+            shares["quantiles"] = tuple(of.inv_cdf(max(1e-4, min(1 - 1e-4, level))) for level in e.QUANTILES)
+        gradient = first * each**i
+        made.append(
+            e.LayerFlow(f"linear{i + 1}", gradient, 2 * gradient, shares.get("percentiles", ()),
+                        0.5 if shares else math.nan, quantiles=shares.get("quantiles", ()), update_ratio=1e-3 / 10**i)
+        )  # fmt: skip
+    return tuple(made)
 
 
 def probes(arm: Arm, epoch: int) -> e.Probes:

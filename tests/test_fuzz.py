@@ -107,6 +107,8 @@ MISFITS: list[tuple[str, dict[str, Any]]] = [
     ("Stepped", {"losses": {"batch": [1.0]}}),
     ("Stepped", {"losses": {"none": [1.0], "batch": [1.0]}}),
     ("Stepped", {"losses": {"batch": [1.0], "none": [1.0], "third": [1.0]}}),
+    ("Stepped", {"accuracies": {"batch": [0.5], "none": []}}),
+    ("Stepped", {"accuracies": {"none": [0.5], "batch": [0.5]}}),
     ("Stepped", {"width": 0}),
     ("Stepped", {"width": -3}),
     ("Stepped", {"step": -1}),

@@ -33,6 +33,26 @@ def run(
     return events
 
 
+class Person(c.Control):
+    """Asks for each thing once, in this order, when the run comes to that step; None has one that is paused wait."""
+
+    def __init__(
+        self, asked: Iterable[tuple[int, c.Command | None]], schedule: Iterable[tuple[int, c.Command]] = ()
+    ) -> None:
+        super().__init__(schedule)
+        self.asked = list(asked)
+
+    def poll(self, step: int) -> c.Command | None:
+        if self.asked and self.asked[0][0] == step:
+            return self.asked.pop(0)[1]
+        return super().poll(step)
+
+    def wait(self) -> c.Command:
+        command = self.asked.pop(0)[1]
+        assert command is not None
+        return command
+
+
 def only(events: Iterable[e.Event], kind: type[Any]) -> list[Any]:
     return [event for event in events if isinstance(event, kind)]
 
@@ -51,6 +71,16 @@ def hashes(events: Iterable[e.Event]) -> dict[str, str]:
     return found
 
 
+def accuracies(events: Iterable[e.Event]) -> list[tuple[float, ...]]:
+    """Of the batch of every step, in the order of the arms."""
+    return [row for event in only(events, e.Stepped) for row in zip(*event.accuracies.values(), strict=True)]
+
+
+def within_epochs(events: Iterable[e.Event]) -> list[e.Evaluated]:
+    """What was evaluated within epochs, without what it took."""
+    return [replace(event, seconds=0.0) for event in only(events, e.Evaluated)]
+
+
 def evaluations(events: Iterable[e.Event]) -> list[tuple[Any, ...]]:
     return [(row.epoch, row.step, row.lr, row.train, row.validation) for row in only(events, e.EpochEnded)]
 
@@ -64,4 +94,6 @@ def readings(events: Iterable[e.Event], kind: type[Any]) -> list[Any]:
 def numbers(events: Iterable[e.Event]) -> str:
     """Everything of a run that no clock may change, as text, in which NaN equals NaN."""
     events = list(events)
-    return repr([losses(events), evaluations(events), readings(events, e.NormalizationRead), hashes(events)])
+    read = readings(events, e.NormalizationRead)
+    told = [losses(events), accuracies(events), within_epochs(events), evaluations(events), read, hashes(events)]
+    return repr(told)

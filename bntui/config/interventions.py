@@ -77,6 +77,9 @@ class Intervention:
     """What the key does, in a line."""
     prompt: str = ""
     """What is asked for a value that is typed; nothing for a switch, and for what takes no value."""
+    choices: tuple[tuple[str, str], ...] = ()
+    """Values to choose from in a list, and what each means; another value can still be typed, if `open_ended`."""
+    open_ended: bool = False
     marker: str = ""
     """Letter that marks it on the charts."""
     word: str = ""
@@ -92,6 +95,19 @@ class Intervention:
     def is_setting(self) -> bool:
         """Whether it has a state: a value that stays until it is changed."""
         return self.default is not None
+
+    def written(self, value: object) -> str:
+        """Return a value as a person writes it, such as `off` or `0.015`."""
+        return written(value, self.states)
+
+
+def written(value: object, states: tuple[str, str] = ("off", "on")) -> str:
+    """Return a value as a person writes it; `states` are those of a switch."""
+    if isinstance(value, bool):
+        return states[value]
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e3 <= value < 1e6 else f"{value:.3g}"
+    return str(value)
 
 
 def _set(part: str, attribute: str) -> Apply:
@@ -144,14 +160,29 @@ _ROWS = (
     ),
     Intervention(
         name="bn_eval", parse=parsers.bn_eval, default="running", option="bn_eval", acts_on="batch_norms",
-        key="e", key_name="eval", hint="eval…", help="type by which statistics BN is evaluated",
-        prompt="Evaluate BN by which statistics: running, batch, single or precise",
+        key="e", key_name="eval", hint="eval…", help="choose by which statistics BN is evaluated",
+        prompt="Evaluate BN by which statistics?",
+        choices=(
+            ("running", "the running statistics, as eval() does"),
+            ("batch", "each batch's own, as if eval() were forgotten"),
+            ("single", "each sample's own: eval() forgotten, one at a time"),
+            ("precise", "estimated anew over 10,000 training samples: PreciseBN"),
+        ),
         marker="e", word="evaluated by", state_word="eval by",
     ),
     Intervention(
         name="shift", parse=parsers.shift_text, default="none", option="shift",
-        key="v", key_name="shift", hint="shift…", help="type how the validation images are changed",
-        prompt="Validation images: none, rotation:30, brightness:0.5, contrast:-0.7, noise:0.5 or inversion:1",
+        key="v", key_name="shift", hint="shift…", help="choose how the validation images are changed",
+        prompt="Change the validation images how?",
+        choices=(
+            ("none", "as they are"),
+            ("rotation:30", "turned by 30 degrees"),
+            ("brightness:0.5", "brighter by half of the range"),
+            ("contrast:-0.7", "with 30 % of their contrast"),
+            ("noise:0.5", "with noise"),
+            ("inversion:1", "black and white exchanged"),
+        ),
+        open_ended=True,
         marker="v", word="shift", state_word="shift",
     ),
     Intervention(

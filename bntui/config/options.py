@@ -124,6 +124,10 @@ class RunConfig:
     export: str | None = _option(
         None, "FILE", parsers.path_or_stdout, OUTPUT, "write results.json to FILE; - is stdout", "none"
     )
+    narrate: str | None = _option(
+        None, "FILE", parsers.path_or_stdout, OUTPUT,
+        "write what happens as plain sentences, to be read aloud, to FILE, a FIFO or another terminal; - is stdout",
+        "none")  # fmt: skip
     quiet: bool = _option(False, "", parsers.switch, OUTPUT, "print nothing but errors")
     run_dir: str | None = _option(
         None, "DIR", parsers.path, OUTPUT, "folder of the run: journal, results", "a new one in the user state folder"
@@ -167,6 +171,8 @@ class RunConfig:
             odd = next((width for width in self.hidden if norm.groups and width % norm.groups), None)
             if odd is not None:
                 raise UsageError(f"--arms {norm}: a hidden layer of {odd} can't be divided by {norm.groups}")
+        if self.export == self.narrate == "-":
+            raise UsageError("--narrate -: stdout carries the results of --export -; name a file for one of them")
         names = arm_names(self.arms)
         for _, name, value in parse_schedule(self.intervene):
             if name == "restart_arm" and value not in names:

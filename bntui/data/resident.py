@@ -19,7 +19,7 @@ from bntui.data import idx
 from bntui.data.corruptions import shifted
 from bntui.data.download import Report, class_of, download
 from bntui.data.order import DataOrder
-from bntui.data.samples import Samples, batches, to_input
+from bntui.data.samples import Samples, batches, evenly, to_input
 from bntui.data.source import UNCHANGED, Batches, Split
 from bntui.errors import DataError, UsageError
 
@@ -92,14 +92,15 @@ class ResidentSource:
         self._order.skip_evaluation()
         self._begin_epoch()
 
-    def evaluation(self, split: Split, rows: int, shift: Shift = UNCHANGED) -> Batches:
+    def evaluation(self, split: Split, rows: int, shift: Shift = UNCHANGED, samples: int | None = None) -> Batches:
         """As `Source.evaluation`."""
-        samples = self.train if split == "train" else self.validation
+        whole = self.train if split == "train" else self.validation
         if shift != UNCHANGED:
             if self._shifted is None or self._shifted[:2] != (split, shift):
-                self._shifted = split, shift, shifted(samples, shift, self._seed)
-            samples = self._shifted[2]
-        parts = zip(torch.split(samples.images, rows), torch.split(samples.labels, rows), strict=True)
+                self._shifted = split, shift, shifted(whole, shift, self._seed)
+            whole = self._shifted[2]
+        asked = whole if samples is None else evenly(whole, samples)
+        parts = zip(torch.split(asked.images, rows), torch.split(asked.labels, rows), strict=True)
         return ((to_input(images), labels) for images, labels in parts)
 
     def state_dict(self) -> dict[str, Any]:

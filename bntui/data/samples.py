@@ -27,6 +27,14 @@ def to_input(images: Tensor) -> Tensor:
     return images.to(torch.float32).div_(255)
 
 
+def evenly(samples: Samples, count: int) -> Samples:
+    """Return so many of the samples, at even distances; all of them if there are no more."""
+    if count >= len(samples):
+        return samples
+    rows = torch.arange(count, device=samples.labels.device) * len(samples) // count
+    return Samples(torch.index_select(samples.images, 0, rows), torch.index_select(samples.labels, 0, rows))
+
+
 def batches(samples: Samples, order: Tensor, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield whole batches in the given order: inputs, float32 [batch, 784], and labels, int64 [batch].
 

@@ -39,16 +39,17 @@ class Source(Protocol):
     def epoch(self, batch_size: int) -> Batches:
         """Go on with the epoch under way: yield whole batches, until fewer samples are left than a batch has.
 
-        They are no tensors of inference mode, which autograd could not keep.
+        They are no tensors of inference mode, which autograd could not keep, and nothing writes to them afterwards.
         """
 
     def end_epoch(self) -> None:
         """Be before the next epoch."""
 
-    def evaluation(self, split: Split, rows: int, shift: Shift = UNCHANGED) -> Batches:
+    def evaluation(self, split: Split, rows: int, shift: Shift = UNCHANGED, samples: int | None = None) -> Batches:
         """Yield every sample of a set once, so many `rows` at a time, the last ones perhaps fewer; always in one order.
 
-        The images are changed by `shift`.
+        The images are changed by `shift`. With `samples`, at most so many are yielded, chosen evenly from the whole
+        set, as that may be sorted.
         """
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,6 +59,6 @@ class Source(Protocol):
         """Be where another one was. Raises KeyError, TypeError, ValueError or RuntimeError if it can't be."""
 
 
-def first(source: Source, split: Split, count: int, shift: Shift = UNCHANGED) -> Tensor:
-    """Return the inputs of the first samples of a set, at most so many."""
-    return next(source.evaluation(split, count, shift))[0]
+def first(source: Source, split: Split, count: int, shift: Shift = UNCHANGED, samples: int | None = None) -> Tensor:
+    """Return the inputs of the first samples of a set, or of an even choice of it, at most so many."""
+    return next(source.evaluation(split, count, shift, samples))[0]

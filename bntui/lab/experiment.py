@@ -29,7 +29,8 @@ from bntui.text import one_line
 def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
     """Run a preset with so many seeds from the configuration's on, print the table, and return the exit code.
 
-    Every run has a run folder, and its export, of its own. After a signal the table is of the seeds that were finished.
+    Every run has a run folder, an export and a narration of its own. After a signal the table is of the seeds that were
+    finished.
 
     Raises
     ------
@@ -39,6 +40,8 @@ def run_experiment(name: str, config: RunConfig, seeds: int) -> int:
     claims = claims_of(name)
     if config.export == "-":
         raise UsageError("--export -: the table goes to stdout; name a file")
+    if config.narrate == "-":
+        raise UsageError("--narrate -: the table goes to stdout; name a file")
     if config.resume is not None:
         raise UsageError(f"--resume {config.resume}: an experiment begins anew; resume its run without it")
     if config.arms != RunConfig(**PRESETS[name][1]).arms:
@@ -111,7 +114,9 @@ def _places(config: RunConfig, label: str, seed: int) -> dict[str, Any]:
     places: dict[str, Any] = {}
     if config.run_dir is not None:
         places["run_dir"] = str(Path(config.run_dir) / name)
-    if config.export is not None:
-        path = Path(config.export)
-        places["export"] = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
+    for option in ("export", "narrate"):
+        path = Path(getattr(config, option) or "")
+        # Who listens at a FIFO or a terminal hears all runs; that is none of the things an export goes to.
+        if getattr(config, option) is not None and (option == "export" or path.is_file() or not path.exists()):
+            places[option] = str(path.with_name(f"{path.stem}-{name}{path.suffix}"))
     return places

@@ -6,23 +6,28 @@ import csv
 import io
 import math
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from rich.cells import cell_len
 
 from bntui.errors import UsageError
-from bntui.lab.batch_norm import SENTENCES, Step, backward_steps, eval_steps, forward_steps
+from bntui.lab.batch_norm import SENTENCES, X_HAT, Step, backward_steps, eval_steps, forward_steps
 from bntui.lab.transform import Array, BatchNorm, Forward, backward, forward, track
 from bntui.stdout import put
 from bntui.text import to_ascii
 
-EXAMPLE = np.arange(1.0, 13.0).reshape(4, 3)
-"""Four samples of three channels."""
+EXAMPLE = np.array([[1.0, 40.0, 2.0], [2.0, 20.0, 1.0], [4.0, 10.0, 3.0], [5.0, 30.0, 30.0]])
+"""Four samples of three channels: of small numbers, of large ones, and with one that lies far from the others."""
 SIZE_LIMIT = 16 << 20
 MAX_ROWS, MAX_CHANNELS = 12, 8
 """Of a matrix, so much is printed; the rest is computed all the same."""
+LINE, CELL = 80, 10
+"""Cells of a line, and of a number in it."""
 
 
 def run_explain(data_file: str | None, layers: int, eps: float, momentum: float) -> int:
@@ -35,8 +40,8 @@ def run_explain(data_file: str | None, layers: int, eps: float, momentum: float)
     """
     x = EXAMPLE if data_file is None else read_batch(data_file)
     unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
-    for line in explain(x, layers, eps, momentum):
-        put(line if unicode else to_ascii(line.replace("·", "*")))
+    for line in explain(x, layers, eps, momentum, ascii_only=not unicode):
+        put(line)
     return 0
 
 
@@ -82,7 +87,13 @@ def _number(text: str) -> float | None:
     return number if math.isfinite(number) else math.inf
 
 
-def explain(x: Array, layers: int = 3, eps: float = 1e-5, momentum: float = 0.1) -> Iterator[str]:
+_Told: TypeAlias = tuple[str, list[str]]
+"""A line, and rows of numbers at the right: the first stands beside it if there is room."""
+
+
+def explain(
+    x: Array, layers: int = 1, eps: float = 1e-5, momentum: float = 0.1, *, ascii_only: bool = False
+) -> Iterator[str]:
     """Yield the lines of the explanation.
 
     Parameters
@@ -94,9 +105,28 @@ def explain(x: Array, layers: int = 3, eps: float = 1e-5, momentum: float = 0.1)
         γ 0.8 and β -0.2, so that these can be seen at work.
     eps, momentum
         Of every layer.
+    ascii_only
+        Whether formulas are written in ASCII.
     """
+    for line, rows in _explain(x, layers, eps, momentum):
+        title = to_ascii(line.replace("·", "*")) if ascii_only else line
+        free = LINE - cell_len(title)
+        if rows and free >= len(rows[0]):
+            yield title + rows[0].rjust(free)
+            rows = rows[1:]
+        else:
+            yield title
+        for row in rows:
+            yield (to_ascii(row) if ascii_only else row).rjust(LINE)
+
+
+def _explain(x: Array, layers: int, eps: float, momentum: float) -> Iterator[_Told]:
     m, channels = x.shape
-    yield f"A batch of {m} samples × {channels} channels through {layers} × (batch normalization, ReLU), and back."
+    times = "" if layers == 1 else f"{layers} × "
+    yield from _say(
+        f"{m} samples × {channels} channels through {times}(batch normalization, ReLU), and back.",
+        "A row is a sample, a column is a channel: each channel is normalized on its own.",
+    )
     new = BatchNorm.new(channels, eps, momentum)
     last = BatchNorm(0.8 * new.weight, new.bias - 0.2, new.running_mean, new.running_var, eps, momentum)
     stack = [new] * (layers - 1) + [last if layers > 1 else new]
@@ -106,52 +136,67 @@ def explain(x: Array, layers: int = 3, eps: float = 1e-5, momentum: float = 0.1)
         done = forward(layer, z, training=True)
         passes.append(done)
         z = np.maximum(done.y, 0)
-        yield from ("", f"Layer {number}, forward, train mode", "")
+        yield from _say("", f"Layer {number}, forward, train mode")
         yield from _tell_forward(layer, done, z)
-    loss = float((z**2).mean())
-    yield from ("", f"Loss: mean squared error against 0, L = Σ z² ÷ {z.size} = {loss:.6g}")
-    dz = 2 * z / z.size
+    dz = np.broadcast_to(np.arange(1, m + 1)[:, None] / m, x.shape)
+    loss = float((dz * z).sum())
+    yield from _say(
+        "",
+        f"Loss: L = Σ i · z ÷ m, where i is the number of the sample: {loss:.6g}",
+        "So ∂L/∂z = i ÷ m. Where y > 0, ∂y is the same; elsewhere the ReLU makes it 0.",
+    )
     for number, (layer, done) in reversed(list(enumerate(zip(stack, passes, strict=True), 1))):
         dy = dz * (done.y > 0)
         back = backward(layer, done, dy)
-        yield from ("", f"Layer {number}, backward, train mode", "")
-        yield from _tell(backward_steps(dy, back))
+        yield from _say("", f"Layer {number}, backward, train mode")
+        yield from _tell(backward_steps(dy, back), layer)
         dz = back.x
     after = track(stack[0], passes[0])
     done = forward(after, x, training=False)
     *steps, step = eval_steps(done, backward(after, done, np.ones_like(x)))
-    yield from ("", "Layer 1, eval mode, after this one batch", "")
-    yield from _tell((*steps, replace(step, remark="for ∂y = 1")))
-    yield from ("", *SENTENCES)
+    yield from _say("", "Layer 1, eval mode, after this one batch")
+    yield from _tell((*steps, replace(step, values=step.values[0], remark="of each sample, for ∂y = 1")), after)
+    yield from _say("", *SENTENCES)
 
 
-def _tell_forward(layer: BatchNorm, done: Forward, z: Array) -> Iterator[str]:
+def _say(*lines: str) -> Iterator[_Told]:
+    for line in lines:
+        yield from ((part, []) for part in textwrap.wrap(line, LINE) or [""])
+
+
+def _tell_forward(layer: BatchNorm, done: Forward, z: Array) -> Iterator[_Told]:
     *steps, scale, mean, variance = forward_steps(layer, done, track(layer, done))
-    scale = replace(scale, remark=f"γ {_same(layer.weight)}, β {_same(layer.bias)}")
-    yield from _tell((Step("input", "x", done.x), *steps, scale, Step("ReLU", "z = max(0, y)", z), mean, variance))
+    scale = replace(scale, remark=f"γ {layer.weight[0]:g}, β {layer.bias[0]:g}")
+    told = (Step("input", "x", done.x), *steps, scale, Step("ReLU", "z = max(0, y)", z), mean, variance)
+    yield from _tell(told, layer)
 
 
-def _tell(steps: Iterable[Step]) -> Iterator[str]:
+def _tell(steps: Iterable[Step], layer: BatchNorm) -> Iterator[_Told]:
+    """Yield the lines of steps; of what equals the step before, as γ is 1 and β 0, no number is repeated."""
+    same = {
+        "4 scale and shift": (f"the same as {X_HAT}", (layer.weight == 1).all() and (layer.bias == 0).all()),
+        "3 normalized": ("the same as ∂y, as γ is 1", (layer.weight == 1).all()),
+    }
     for step in steps:
-        yield from _table(f"{step.label:<18}{step.formula}" + (f"   {step.remark}" if step.remark else ""), step.values)
+        said, repeated = same.get(step.label, ("", False))
+        remark = "; ".join(part for part in (step.remark, said if repeated else "") if part)
+        title, rows = f"  {step.label:<18}{step.formula}", [] if repeated else _rows(step.values)
+        beside = f"{title}   {remark}" if remark else title
+        if cell_len(beside) > LINE:
+            yield title, []
+            beside = f"{'':<20}{remark}"
+        yield beside, rows
 
 
-def _same(values: Array) -> str:
-    """Write the one value that all channels share."""
-    return f"{values[0]:g}"
-
-
-def _table(title: str, values: Array) -> Iterator[str]:
-    """Yield a line of title and, indented, the rows of a vector or a matrix as far as they are shown."""
-    yield f"  {title}"
-    rows = np.atleast_2d(values)
-    for row in rows[:MAX_ROWS]:
-        shown = "".join(_cell(float(value)) for value in row[:MAX_CHANNELS])
-        yield f"  {'':<16}{shown}" + (f"  … {len(row) - MAX_CHANNELS:,} more" if len(row) > MAX_CHANNELS else "")
-    if len(rows) > MAX_ROWS:
-        yield f"  {'':<18}… {len(rows) - MAX_ROWS:,} more rows"
+def _rows(values: Array) -> list[str]:
+    """Write a vector or a matrix as far as it is shown."""
+    matrix = np.atleast_2d(values)
+    more = f"  … {matrix.shape[1] - MAX_CHANNELS:,} more" if matrix.shape[1] > MAX_CHANNELS else ""
+    rows = ["".join(_cell(float(value)) for value in row[:MAX_CHANNELS]) + more for row in matrix[:MAX_ROWS]]
+    return rows if len(matrix) <= MAX_ROWS else [*rows, f"… {len(matrix) - MAX_ROWS:,} more rows"]
 
 
 def _cell(value: float) -> str:
-    plain = value == 0 or 1e-3 <= abs(value) < 1e6
-    return f"{value + 0.0:>12.4f}" if plain else f"{value:>12.3e}"
+    plain = f"{value + 0.0:.4f}"
+    fits = value == 0 or (abs(value) >= 1e-3 and len(plain) < CELL)
+    return (plain if fits else f"{value:.2e}").rjust(CELL)

@@ -43,10 +43,10 @@ def of_flow(label: str, layers: Sequence[LayerFlow]) -> list[tuple[str, str]]:
     if kind := verdict(ratio):
         verb = {"vanishing": "vanish", "exploding": "explode"}[kind]
         found.append((kind, f"{label}: gradients {verb}: the first layer's is {ratio:.1e} of the last layer's"))
-    for layer in layers:
+    for number, layer in enumerate(layers, 1):
         if layer.inactive >= MANY:
             share = f"{100 * layer.inactive:.0f} %"
-            found.append(("inactive", f"{label}: {share} of the units after {layer.layer} are dead or saturated"))
+            found.append(("inactive", f"{label}: {share} of the units after linear {number} are dead or saturated"))
             break
     return found
 

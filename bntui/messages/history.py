@@ -178,7 +178,7 @@ class History:
             case Hashed() | Finished():
                 self.state_sha256, self.wall_seconds = event.state_sha256, event.wall_seconds
                 if isinstance(event, Finished):
-                    self.status = event.status
+                    self.status, self.evaluating = event.status, None
             case Restarted():
                 fresh = History(notices=self.notices)
                 if self.started is not None:
@@ -256,15 +256,15 @@ class History:
         branch = event.branch
         if branch is None and self._marks:
             undone, kept = self._marks.pop()
-            branch = self._branch(undone, self.interventions[len(kept["interventions"]) + 1 :], event.step)
+            branch = self._branch(undone, kept, event.step)
             status = self.status
             self.__dict__.update(kept)
             self.status = status
         if branch is not None:
             self.branches = [*self.branches, branch][-MAX_BRANCHES:]
 
-    def _branch(self, undone: Intervened, followed: list[Intervened], until: int) -> Branch:
-        """Return what came after an intervention."""
+    def _branch(self, undone: Intervened, kept: dict[str, Any], until: int) -> Branch:
+        """Return what came after an intervention, before which this was known."""
         steps, losses = self.steps.points()
         accuracies = self.steps.points("accuracy")[1]
         after = range(bisect_right(steps, undone.step), len(steps))
@@ -275,9 +275,9 @@ class History:
             tuple(steps[i] for i in after),
             {name: tuple(values[i] for i in after) for name, values in losses.items()},
             {name: tuple(values[i] for i in after) for name, values in accuracies.items()},
-            tuple(row for row in self.evaluations if row.step > undone.step)[-MOST_BRANCH_POINTS:],
-            tuple(row for row in self.epochs if row.step > undone.step)[-MOST_BRANCH_POINTS:],
-            tuple(followed)[-MOST_BRANCH_POINTS:],
+            tuple(_after(undone.step, self.evaluations, kept["evaluations"])),
+            tuple(_after(undone.step, self.epochs, kept["epochs"])),
+            tuple(self.interventions[len(kept["interventions"]) + 1 :][-MOST_BRANCH_POINTS:]),
         )
 
     def _add_intervention(self, event: Intervened) -> None:
@@ -303,7 +303,7 @@ class History:
     def _add_flow(self, event: FlowRead) -> None:
         self.flow_recent.append(event)
         if not event.live:
-            numbers = 6 * sum(map(len, event.arms.values()))
+            numbers = sum(7 + len(layer.quantiles) for layers in event.arms.values() for layer in layers)
             limit = max(2, min(MAX_EPOCHS, MAX_FLOW_NUMBERS // max(1, numbers)))
             self._flow_stride = _append_thinned(self.flow, event, self._flow_stride, limit)
 
@@ -327,6 +327,11 @@ class History:
         for name, metrics in event.validation.items():
             if name not in self.best or metrics.accuracy > self.best[name].validation_accuracy:
                 self.best[name] = Best(metrics.accuracy, metrics.loss, event.epoch, event.step)
+
+
+def _after(step: int, rows: list[Any], kept: list[Any]) -> list[Any]:
+    """Return the newest rows that came after those kept; one of the same step may have come before or after."""
+    return [row for row in rows if row.step >= step and row not in kept[-1:]][-MOST_BRANCH_POINTS:]
 
 
 def _append_evenly(rows: list[Any], row: Any, seen: int, stride: int, limit: int) -> tuple[int, int]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from bntui.messages.events import FlowRead, LayerFlow
+from bntui.messages.events import QUANTILES, FlowRead, LayerFlow
 from bntui.probes.taps import Tap, Taps
 
 SHARES = (0.15, 0.5, 0.85)
 """Of the percentiles in figure 1 of Ioffe & Szegedy 2015."""
-_MOST_VALUES = 1_000_000
+MOST_VALUES = 1_000_000
 _ACTIVATIONS = (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.GELU)
 
 
@@ -34,25 +34,52 @@ def _flow_of(taps: Mapping[str, Tap], unit: int) -> tuple[LayerFlow, ...]:
         name, tap = layers[begin]
         assert tap.weight_gradient is not None and tap.input_gradient is not None
         norms = [torch.linalg.vector_norm(gradient) for gradient in (tap.weight_gradient, tap.input_gradient)]
+        row = [torch.stack([*norms, update_ratio(tap)])]
         activation = next((tap for _, tap in layers[begin:end] if isinstance(tap.module, _ACTIVATIONS)), None)
-        rest = [torch.full_like(norms[0], math.nan)] * 7
         if activation is not None:
             x = activation.input
             assert x is not None
-            rest = [*percentiles(x), inactive_share(activation), *percentiles(x[:, unit % x.shape[1]])]
-        names.append((name, activation is not None))
-        rows.append(torch.stack([*norms, *rest]))
+            row += [
+                inactive_share(activation)[None],
+                quantiles(x[:, unit % x.shape[1]], SHARES),
+                quantiles(x, (*SHARES, *QUANTILES)),
+            ]
+        names.append(name)
+        rows.append(torch.cat(row))
+    read = torch.cat(rows).tolist() if rows else []
     flows = []
-    read = torch.stack(rows).tolist() if rows else []
-    for (name, activated), (weight, by_input, *rest) in zip(names, read, strict=True):
-        shares, of_unit = (tuple(rest[:3]), tuple(rest[4:])) if activated else ((), ())
-        flows.append(LayerFlow(name, weight, by_input, shares, rest[3], of_unit))
+    for name, row_length in zip(names, map(len, rows), strict=True):
+        (weight, by_input, ratio, *rest), read = read[:row_length], read[row_length:]
+        if not rest:
+            flows.append(LayerFlow(name, weight, by_input, (), math.nan, update_ratio=ratio))
+            continue
+        inactive, (of_unit, shares, spread) = rest[0], (rest[1:4], rest[4:7], rest[7:])
+        # Between two values that are all but equal, rounding may turn neighbours round.
+        told = (tuple(shares), inactive, tuple(of_unit), tuple(sorted(spread)))
+        flows.append(LayerFlow(name, weight, by_input, *told, update_ratio=ratio))
     return tuple(flows)
 
 
-def percentiles(x: Tensor) -> Tensor:
-    """Return the 15th, 50th and 85th percentile of all values of `x`, float32 [3]; of a million at most."""
-    return torch.quantile(x.flatten()[:_MOST_VALUES], torch.tensor(SHARES, dtype=x.dtype, device=x.device))
+def quantiles(x: Tensor, shares: Sequence[float]) -> Tensor:
+    """Return the quantiles of all values of `x`, [batch, units, …], at some shares, float32 [shares].
+
+    Of more than a million values, an even choice is taken, which passes over no unit.
+    """
+    a_sample = x[0].numel()
+    distance = -(-x.numel() // MOST_VALUES)
+    while distance > 1 and math.gcd(distance, a_sample) > 1:
+        distance += 1
+    return torch.quantile(x.flatten()[::distance], torch.tensor(shares, dtype=x.dtype, device=x.device))
+
+
+def update_ratio(tap: Tap) -> Tensor:
+    """Return how large the update of a linear layer's weights was against the weights before it, float32 []."""
+    weight, before = getattr(tap.module, "weight", None), tap.before.get("weight")
+    if not isinstance(weight, Tensor) or before is None:
+        return torch.tensor(math.nan, device=getattr(tap.weight_gradient, "device", None))
+    norm = torch.linalg.vector_norm(before)
+    ratio = torch.linalg.vector_norm(weight.detach() - before) / norm
+    return torch.where(norm > 0, ratio, math.nan)
 
 
 def inactive_share(tap: Tap) -> Tensor:

@@ -17,7 +17,8 @@ class Tap:
 
     module: nn.Module
     before: Mapping[str, Tensor]
-    """Of a normalization: copies of γ, β and the running statistics as they were before the step."""
+    """Copies of what the step changes: of a normalization γ, β and the running statistics, of a linear layer its
+    weights."""
     input: Tensor | None = None
     output: Tensor | None = None
     """Of a normalization without the noise that follows it."""
@@ -44,6 +45,8 @@ def leaves(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
 
 
 def _copies(module: nn.Module) -> dict[str, Tensor]:
+    if isinstance(module, nn.Linear):
+        return {"weight": module.weight.detach().clone()}
     if not isinstance(module, Switchable):
         return {}
     return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}

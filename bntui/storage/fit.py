@@ -6,9 +6,12 @@ settings of their own type. Files come from anywhere, so what they tell goes thr
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from typing import Any
 
 from bntui.config.interventions import INTERVENTIONS, parse_recorded
@@ -16,6 +19,7 @@ from bntui.config.options import RunConfig
 from bntui.errors import UsageError
 from bntui.messages import events as e
 from bntui.messages.arms import MOST
+from bntui.messages.history import MAX_MARKS
 
 LARGEST_COUNT = 10**15
 LARGEST_NUMBER = 1e150
@@ -40,6 +44,8 @@ class Fit:
         """How many linear layers there are."""
         self._planned = 0
         """Step of the newest plan."""
+        self._marks: deque[tuple[int, str, int]] = deque(maxlen=MAX_MARKS)
+        """Of each intervention that can be taken back: step, action, and the step of the newest plan before it."""
 
     def takes(self, event: e.Event) -> bool:
         """Return whether an event fits what came before; one that does not is to be left out."""
@@ -81,10 +87,12 @@ class Fit:
     def _follows(self, event: e.Event) -> bool:
         match event:
             case e.Stepped():
-                counts = {len(values) for values in event.losses.values()}
+                counts = {len(values) for told in (event.losses, event.accuracies) for values in told.values()}
                 count = max(counts, default=0)
                 return (
                     self._of_all(event.losses)
+                    and (not event.accuracies or self._of_all(event.accuracies))
+                    and all(map(_are_shares, event.accuracies.values()))
                     and len(counts) == 1
                     and 0 < count <= MOST_LOSSES
                     and event.width > 0
@@ -94,6 +102,12 @@ class Fit:
             case e.EpochEnded():
                 both = (event.train, event.validation)
                 return all(map(self._of_all, both)) and _passed(event.train_seconds, event.eval_seconds)
+            case e.Evaluated():
+                accuracies = tuple(metrics.accuracy for metrics in event.validation.values())
+                return self._of_all(event.validation) and _are_shares(accuracies) and _passed(event.seconds)
+            case e.Evaluating():
+                # Of one that goes on, nothing is written.
+                return False
             case e.NormalizationRead():
                 read = {arm: [(row.layer, _width(row)) for row in rows] for arm, rows in event.arms.items()}
                 return read == self._layers != {}
@@ -101,7 +115,7 @@ class Fit:
                 return (
                     self._of_all(event.arms)
                     and all(len(flow) == self._linear for flow in event.arms.values())
-                    and all(_has_percentiles(layer) for flow in event.arms.values() for layer in flow)
+                    and all(_fits(layer) for flow in event.arms.values() for layer in flow)
                     and _passed(event.milliseconds)
                 )
             case e.Probed():
@@ -121,11 +135,26 @@ class Fit:
                 self._planned = event.step if fitting else self._planned
                 return fitting
             case e.Intervened():
-                return self._intervention(event)
+                fitting = self._intervention(event)
+                if fitting and event.action in INTERVENTIONS:
+                    self._marks.append((event.step, event.action, self._planned))
+                return fitting
+            case e.Undone(branch=None):
+                if not self._marks or self._marks[-1][:2] != (event.to, event.action) or event.step < event.to:
+                    return False
+                self._planned = self._marks.pop()[2]
+                return True
+            case e.Undone(branch=e.Branch() as branch):
+                return (branch.until, branch.undone.step, branch.undone.action) == (
+                    event.step,
+                    event.to,
+                    event.action,
+                ) and self._branch(branch)
             case e.Alert():
                 return event.arm in ("", *self._arms)
             case e.Restarted():
                 self._planned = 0
+                self._marks.clear()
                 return True
             case e.Finished():
                 return event.status in _ENDS and self._hashed(event)
@@ -135,6 +164,23 @@ class Fit:
 
     def _hashed(self, event: e.Hashed | e.Finished) -> bool:
         return set(event.state_sha256) <= set(self._arms) and _passed(event.wall_seconds)
+
+    def _branch(self, branch: e.Branch) -> bool:
+        """Return whether this can have come after an intervention that was taken back."""
+        steps, rows = branch.steps, (branch.evaluations, branch.epochs, branch.interventions)
+        return (
+            branch.undone.action in INTERVENTIONS
+            and self._intervention(branch.undone)
+            and max(map(len, (steps, *rows))) <= e.MOST_BRANCH_POINTS
+            and all(a < b for a, b in pairwise((branch.undone.step, *steps, branch.until + 1)))
+            and all(
+                self._of_all(of) and all(len(values) == len(steps) for values in of.values())
+                for of in (branch.losses, branch.accuracies)
+            )
+            and all(self._of_all(row.validation) and self._follows(row) for row in branch.evaluations)
+            and all(map(self._follows, branch.epochs))
+            and all(map(self._intervention, branch.interventions))
+        )
 
     def _intervention(self, event: e.Intervened) -> bool:
         """Return whether the new value is one that the intervention takes, of its type."""
@@ -170,8 +216,20 @@ def _width(layer: e.LayerStatistics) -> int:
     return len(layer.weight) if all(len(row) == len(layer.weight) for row in rows) else 0
 
 
-def _has_percentiles(flow: e.LayerFlow) -> bool:
-    return len(flow.percentiles) in (0, 3) and len(flow.unit_percentiles) in (0, 3)
+def _fits(flow: e.LayerFlow) -> bool:
+    """Return whether there are as many percentiles and quantiles as there have to be, and these in their order."""
+    return (
+        len(flow.percentiles) in (0, 3)
+        and len(flow.unit_percentiles) in (0, 3)
+        and len(flow.quantiles) in (0, len(e.QUANTILES))
+        and not any(a > b for a, b in itertools.pairwise(flow.quantiles))
+        and not flow.update_ratio < 0
+    )
+
+
+def _are_shares(values: tuple[float, ...]) -> bool:
+    """Return whether all of these lie from 0 to 1, or are unknown."""
+    return all(0 <= value <= 1 or math.isnan(value) for value in values)
 
 
 def _passed(*numbers: float) -> bool:

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.events import (
+    Evaluating,
     Event,
     Explained,
     Finished,
     FlowRead,
+    Intervened,
     Loading,
     NormalizationRead,
     Notice,
     Probed,
     Restarted,
     Stepped,
+    Undone,
 )
+from bntui.messages.history import MAX_MARKS
 from bntui.storage.event_json import from_dict, to_dict
 from bntui.storage.lines import Lines
 
@@ -30,13 +36,17 @@ DENSE = 2_048
 class Journal:
     """Appends events to a file and hands every line to the operating system at once: a kill loses none.
 
-    Losses are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096 on, and so on.
+    Losses and accuracies are written as means over 1 step at first, over 2 from step 2,048 on, over 4 from step 4,096
+    on, and so on.
     """
 
     def __init__(self) -> None:
         # One that lacks its beginning would be of no use, so a journal that is removed is not begun again.
         self._lines = Lines(_told_gap, again=False)
         self._losses: dict[str, list[float]] = {}
+        self._accuracies: dict[str, list[float]] = {}
+        self._marks: deque[dict[str, Any]] = deque(maxlen=MAX_MARKS)
+        """What waited at each of the newest interventions, for when they are taken back."""
         self._restart()
 
     def open(self, path: Path, exists: bool = False) -> None:
@@ -44,39 +54,46 @@ class Journal:
         self._lines.open(path, exists)
 
     def state_dict(self) -> dict[str, Any]:
-        """Have the disk hold all lines so far; return their length, and the losses that are still to be written.
+        """Have the disk hold all lines so far; return their length, and the means that are still to be written.
 
         Raises
         ------
         OSError
             The disk does not hold them.
         """
-        losses = {name: list(values) for name, values in self._losses.items()}
-        return {"length": self._lines.sync(), "width": self._width, "losses": losses, "seconds": self._seconds}
+        return {"length": self._lines.sync(), **self._pending()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned. Raises KeyError, TypeError or ValueError, and changes nothing, else."""
         width, seconds = int(state["width"]), float(state["seconds"])
-        losses = {str(name): [float(loss) for loss in values] for name, values in state["losses"].items()}
-        if width < 1 or len({len(values) for values in losses.values()}) > 1:
+        losses, accuracies = (
+            {str(name): [float(value) for value in values] for name, values in state[kept].items()}
+            for kept in ("losses", "accuracies")
+        )
+        lengths = {len(values) for kept in (losses, accuracies) for values in kept.values()}
+        if width < 1 or len(lengths) > 1 or list(losses) != list(accuracies):
             raise ValueError("not the state of a journal")
-        self._width, self._seconds, self._losses = width, seconds, losses
+        self._width, self._seconds, self._losses, self._accuracies = width, seconds, losses, accuracies
 
     def write(self, event: Event) -> None:
         """Append an event. Raises OSError if it has to wait until the file can be written again."""
         match event:
-            case Loading() | NormalizationRead(live=True) | FlowRead(live=True) | Probed(live=True):
+            case Loading() | Evaluating() | NormalizationRead(live=True) | FlowRead(live=True) | Probed(live=True):
                 return
             case Explained(live=True):
                 return
             case Stepped(width=1):
                 self._add(*self._condense(event))
-            case Finished() if self._waiting():
-                # The last mean may cover fewer steps than its width.
-                count = self._waiting()
-                rest: dict[str, tuple[float, ...]]
-                rest = {name: (sum(values) / count,) for name, values in self._losses.items()}
-                self._add(Stepped(event.step, count, rest, self._seconds), event)
+            case Finished():
+                self._add(*self._rest(event.step), event)
+            case Undone():
+                rest = self._rest(event.step)
+                if self._marks:
+                    self.load_state_dict(self._marks.pop())
+                self._add(*rest, event)
+            case Intervened() if event.action in INTERVENTIONS:
+                self._marks.append(self._pending())
+                self._add(event)
             case _:
                 if isinstance(event, Restarted):
                     self._restart()
@@ -99,8 +116,24 @@ class Journal:
 
     def _restart(self) -> None:
         self._width = 1
-        self._losses = {}
+        self._losses, self._accuracies = {}, {}
         self._seconds = 0.0
+        self._marks.clear()
+
+    def _pending(self) -> dict[str, Any]:
+        """Return how losses are condensed now, and those that wait for their mean."""
+        losses, accuracies = (
+            {name: list(values) for name, values in kept.items()} for kept in (self._losses, self._accuracies)
+        )
+        return {"width": self._width, "losses": losses, "accuracies": accuracies, "seconds": self._seconds}
+
+    def _rest(self, step: int) -> list[Stepped]:
+        """Return a mean of what waits after a step, if anything does; it may cover fewer steps than its width."""
+        count = self._waiting()
+        if not count:
+            return []
+        losses, accuracies = _means(self._losses, count, 1), _means(self._accuracies, count, 1)
+        return [Stepped(step, count, losses, self._seconds, _known(accuracies))]
 
     def _waiting(self) -> int:
         """Return how many steps wait for their mean to be whole."""
@@ -109,8 +142,10 @@ class Journal:
     def _condense(self, event: Stepped) -> list[Stepped]:
         """Return the means that `event` completes; a mean's last step is a multiple of its width."""
         done: list[Stepped] = []
-        for name, losses in event.losses.items():
-            self._losses.setdefault(name, []).extend(losses)
+        for name, values in event.losses.items():
+            self._losses.setdefault(name, []).extend(values)
+            unknown = (math.nan,) * len(values)
+            self._accuracies.setdefault(name, []).extend(event.accuracies.get(name, unknown))
         self._seconds = event.seconds
         first = event.step - self._waiting() + 1
         while waiting := self._waiting():
@@ -119,17 +154,27 @@ class Journal:
             count = min(waiting // width, (DENSE * width - first + 1) // width)
             if not count:
                 break
-            means = {
-                name: tuple(sum(losses[i * width : (i + 1) * width]) / width for i in range(count))
-                for name, losses in self._losses.items()
-            }
-            for waiting_losses in self._losses.values():
-                del waiting_losses[: count * width]
+            losses, accuracies = (_means(kept, width, count) for kept in (self._losses, self._accuracies))
+            for kept in (*self._losses.values(), *self._accuracies.values()):
+                del kept[: count * width]
             first += count * width
-            done.append(Stepped(first - 1, width, means, event.seconds))
+            done.append(Stepped(first - 1, width, losses, event.seconds, _known(accuracies)))
             if first > DENSE * width:
                 self._width *= 2
         return done
+
+
+def _means(kept: Mapping[str, list[float]], width: int, count: int) -> dict[str, tuple[float, ...]]:
+    """Return the first `count` means over `width` values, by arm."""
+    return {
+        name: tuple(sum(values[i * width : (i + 1) * width]) / width for i in range(count))
+        for name, values in kept.items()
+    }
+
+
+def _known(accuracies: dict[str, tuple[float, ...]]) -> dict[str, tuple[float, ...]]:
+    """Return them, or nothing if none is known."""
+    return {} if all(math.isnan(share) for shares in accuracies.values() for share in shares) else accuracies
 
 
 def line_of(event: Event) -> str:

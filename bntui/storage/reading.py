@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from bntui.config.interventions import INTERVENTIONS
 from bntui.errors import UsageError
-from bntui.messages.events import Alert, EpochEnded, Event, Restarted, Started
+from bntui.messages.events import Alert, EpochEnded, Event, Intervened, Restarted, Started, Undone
 from bntui.storage.files import why
 from bntui.storage.fit import Fit
 from bntui.storage.journal import read_lines
@@ -80,13 +81,21 @@ def read_back(path: Path, length: int, began: Started | None, epochs: int, folde
 
 def _missing(events: list[Event], epochs: int) -> str:
     """Say which epochs, up to one, were evaluated though no event tells of it."""
-    seen: set[int] = set()
+    seen: list[int] = []
+    marks: list[int] = []
+    """How many were seen before each intervention."""
     for event in events:
-        if isinstance(event, Restarted):
-            seen.clear()
-        elif isinstance(event, EpochEnded):
-            seen.add(event.epoch)
-    missing = [epoch for epoch in range(1, min(epochs, 100_000) + 1) if epoch not in seen]
+        match event:
+            case Restarted():
+                seen.clear()
+                marks.clear()
+            case EpochEnded():
+                seen.append(event.epoch)
+            case Intervened() if event.action in INTERVENTIONS:
+                marks.append(len(seen))
+            case Undone(branch=None) if marks:
+                del seen[marks.pop() :]
+    missing = sorted(set(range(1, min(epochs, 100_000) + 1)) - set(seen))
     if not missing:
         return ""
     shown = ", ".join(map(str, missing[:10])) + (" and more" if len(missing) > 10 else "")

@@ -17,6 +17,7 @@ from bntui.storage.folder import RunFolder
 from bntui.storage.journal import Journal, line_of, read_line
 from bntui.storage.lines import Lines
 from bntui.storage.memory import remember_export, remembered_export
+from bntui.storage.narrator import Narrator
 from bntui.storage.places import check_place
 from bntui.storage.problems import Problems
 from bntui.storage.reading import read_back
@@ -29,15 +30,24 @@ class Recorder:
 
     Whatever can't be written while the run goes on is told of in `problem` and tried again: training goes on.
 
+    Parameters
+    ----------
+    config
+        Of the run.
+    history
+        What it is kept in.
+    live
+        Whether somebody has keys to press, which is of use to who hears the run.
+
     Raises
     ------
     ExportError
-        At once, if the folder or the export can't be written, so that nobody waits for results in vain.
+        At once, if the folder, the export or the narration can't be written, so that nobody waits for results in vain.
     UsageError
         The folder already holds a run, or of one that is to go on: another process writes it.
     """
 
-    def __init__(self, config: RunConfig, history: History) -> None:
+    def __init__(self, config: RunConfig, history: History, *, live: bool = False) -> None:
         self.history = history
         self.export = None if config.export is None else config.export if config.export == "-" else Path(config.export)
         if isinstance(self.export, Path):
@@ -60,6 +70,11 @@ class Recorder:
             RunFolder(self._asked_for).check_free()
         elif self.export is None:
             check_place()
+        self._narrator = (
+            None
+            if config.narrate is None
+            else Narrator(config.narrate, history, goes_on=config.resume is not None, live=live)
+        )
 
     @property
     def problem(self) -> str:
@@ -104,6 +119,9 @@ class Recorder:
                     save(self.history, self._folder, self.export, rescue=False)
                 else:
                     save_to_file(self.history, Path(str(event.after)))
+        if self._narrator is not None:
+            with guard("the narration"):
+                self._narrator.take(event, self.problem)
 
     def log(self, line: str) -> None:
         """Add a line to `log.txt`, or keep it until there is one. Works from any thread."""
@@ -115,6 +133,8 @@ class Recorder:
         for what, file in (("journal.jsonl", self._journal), ("log.txt", self._log)):
             with self._problems.guard(what):
                 file.close()
+        if self._narrator is not None:
+            self._narrator.close()
         if self._folder is not None:
             self._folder.close()
 
@@ -133,6 +153,9 @@ class Recorder:
             self._write_config()
         save(self.history, self._folder, self.export, rescue=True)
         self._problems.forget("results")
+        if self._narrator is not None:
+            with self._problems.guard("the narration"):
+                self._narrator.saved(self.places)
 
     # Checkpoints: what `training.checkpoint.Store` asks for
 

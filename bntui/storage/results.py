@@ -12,6 +12,7 @@ from typing import Any
 from bntui import __version__
 from bntui.config.interventions import INTERVENTIONS
 from bntui.messages.alerts import gradient_ratio
+from bntui.messages.events import Branch, EpochEnded, Intervened
 from bntui.messages.history import History
 from bntui.storage.event_json import finite
 
@@ -44,6 +45,7 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
         config["command"] += f" --replay-interventions {shlex.quote(str(path.absolute()))}"
     status = history.status if history.status in ("completed", "failed") else "interrupted"
     steps, losses = history.steps.points()
+    accuracies = history.steps.points("accuracy")[1]
     built = finite(
         {
             "schema": SCHEMA,
@@ -55,25 +57,14 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
             "dataset": started.dataset,
             "arms": history.arms,
             "plans": history.plans,
-            "epochs": [
-                {
-                    "epoch": row.epoch,
-                    "step": row.step,
-                    "lr": row.lr,
-                    "seconds": {"train": row.train_seconds, "eval": row.eval_seconds},
-                    "train": row.train,
-                    "validation": row.validation,
-                }
-                for row in history.epochs
-            ],
-            "steps": {"step": steps, "loss": losses},
+            "epochs": [_epoch(row) for row in history.epochs],
+            "steps": {"step": steps, "loss": losses, "accuracy": accuracies},
+            "evaluations": history.evaluations,
             "normalization": _normalization(history),
             "flow": history.flow,
             "probes": history.probes,
-            "interventions": [
-                {"step": i.step, "epoch": i.epoch, "action": i.action, "from": i.before, "to": i.after}
-                for i in history.interventions
-            ],
+            "interventions": [_intervention(row) for row in history.interventions],
+            "branches": [_branch(row) for row in history.branches],
             "alerts": history.alerts,
             "summary": _summary(history),
             "state_sha256": {arm.name: history.state_sha256.get(arm.name) for arm in history.arms},
@@ -86,6 +77,33 @@ def build(history: History, path: Path | None = None) -> dict[str, Any]:
 def to_json(results: dict[str, Any]) -> str:
     """Return the text of a results file."""
     return json.dumps(results, allow_nan=False, indent=1) + "\n"
+
+
+def _epoch(row: EpochEnded) -> dict[str, Any]:
+    return {
+        "epoch": row.epoch,
+        "step": row.step,
+        "lr": row.lr,
+        "seconds": {"train": row.train_seconds, "eval": row.eval_seconds},
+        "train": row.train,
+        "validation": row.validation,
+    }
+
+
+def _intervention(row: Intervened) -> dict[str, Any]:
+    return {"step": row.step, "epoch": row.epoch, "action": row.action, "from": row.before, "to": row.after}
+
+
+def _branch(branch: Branch) -> dict[str, Any]:
+    """Return a future that was abandoned."""
+    return {
+        "undone": _intervention(branch.undone),
+        "until": branch.until,
+        "steps": {"step": branch.steps, "loss": branch.losses, "accuracy": branch.accuracies},
+        "epochs": [_epoch(row) for row in branch.epochs],
+        "evaluations": branch.evaluations,
+        "interventions": [_intervention(row) for row in branch.interventions],
+    }
 
 
 def _normalization(history: History) -> list[dict[str, Any]]:

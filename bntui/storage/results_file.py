@@ -107,20 +107,27 @@ def _tell(results: dict[str, Any]) -> Iterator[e.Event]:
     rate = float(summary["steps_per_second"] or 1)
     before = 0
     losses = [points["loss"][arm.name] for arm in arms]
-    for step, *row in zip(points["step"], *losses, strict=True):
+    # Older ones don't tell of accuracies and of what was evaluated within epochs.
+    unknown = [None] * len(points["step"])
+    shares = [points.get("accuracy", {}).get(arm.name, unknown) for arm in arms]
+    for step, *row in zip(points["step"], *losses, *shares, strict=True):
         width, before = int(step) - before, int(step)
-        means: dict[str, tuple[float, ...]] = {arm.name: (_number(loss),) for arm, loss in zip(arms, row, strict=True)}
-        yield e.Stepped(before, width, means, before / rate)
-    for row in results["epochs"]:
-        yield e.EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(row["seconds"]["train"]),
-                           float(row["seconds"]["eval"]), _metrics(row["train"]),
-                           _metrics(row["validation"]))  # fmt: skip
+        means = [(_number(value),) for value in row]
+        names = [arm.name for arm in arms]
+        yield e.Stepped(before, width, dict(zip(names, means[: len(arms)], strict=True)), before / rate,
+                        dict(zip(names, means[len(arms) :], strict=True)))  # fmt: skip
+    for row in results.get("evaluations", ()):
+        yield _event("Evaluated", row)
+    yield from map(_epoch, results["epochs"])
     yield from _readings(results, first.steps_per_epoch)
     for kind in ("flow", "probes"):
         for row in results[kind]:
             yield _event({"flow": "FlowRead", "probes": "Probed"}[kind], row)
-    for row in results["interventions"]:
-        yield e.Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"])
+    yield from map(_intervention, results["interventions"])
+    # Results that older ones wrote have none.
+    for row in results.get("branches", []):
+        branch = _branch(row)
+        yield e.Undone(branch.until, branch.undone.step, branch.undone.action, branch)
     for row in results["alerts"]:
         yield e.Alert(int(row["step"]), str(row["arm"]), str(row["kind"]), str(row["message"]))
     hashes = {arm: str(value) for arm, value in results["state_sha256"].items()}
@@ -143,6 +150,29 @@ def _readings(results: dict[str, Any], steps_per_epoch: int) -> Iterator[e.Event
             arms[str(row["arm"])] = (*arms.get(str(row["arm"]), ()), read)
         epoch = int(rows[0]["history"][i]["epoch"])
         yield e.NormalizationRead(epoch, steps.get(epoch, epoch * steps_per_epoch), arms)
+
+
+def _epoch(row: dict[str, Any]) -> e.EpochEnded:
+    seconds = row["seconds"]
+    return e.EpochEnded(int(row["epoch"]), int(row["step"]), _number(row["lr"]), float(seconds["train"]),
+                        float(seconds["eval"]), _metrics(row["train"]), _metrics(row["validation"]))  # fmt: skip
+
+
+def _intervention(row: dict[str, Any]) -> e.Intervened:
+    return e.Intervened(int(row["step"]), int(row["epoch"]), str(row["action"]), row["from"], row["to"])
+
+
+def _branch(row: dict[str, Any]) -> e.Branch:
+    steps = row["steps"]
+    losses, accuracies = (
+        {str(arm): tuple(map(_number, values)) for arm, values in steps[name].items()} for name in ("loss", "accuracy")
+    )
+    evaluations = [_event("Evaluated", dict(of)) for of in row["evaluations"]]
+    return e.Branch(
+        _intervention(row["undone"]), int(row["until"]), tuple(map(int, steps["step"])), losses, accuracies,
+        tuple(of for of in evaluations if isinstance(of, e.Evaluated)), tuple(map(_epoch, row["epochs"])),
+        tuple(map(_intervention, row["interventions"])),
+    )  # fmt: skip
 
 
 def _event(kind: str, row: dict[str, Any]) -> e.Event:

@@ -45,7 +45,7 @@ def resumed_config(given: Mapping[str, Any]) -> RunConfig:
     if strange:
         told = f"that run has {flag_of(plain_text(strange[0]))}, which this bntui does not know"
         raise UsageError(f"{named}: {told}; update it, or go on with the one that began the run")
-    kept = {name: value for name, value in stored.items() if name in names and not _is_output(name)}
+    kept = {name: value for name, value in stored.items() if name in names and not is_output(name)}
     try:
         before = RunConfig(**kept)
     except (UsageError, TypeError) as error:
@@ -64,7 +64,7 @@ def check_same(config: RunConfig, stored: object) -> None:
         raise UsageError(f"--resume {config.resume}: the checkpoint tells no configuration; start the run again")
     for name, value in config.to_dict().items():
         before = stored.get(name)
-        if _is_output(name) or name in MAY_DIFFER or (is_path(name) and _same_place(value, before)):
+        if is_output(name) or name in MAY_DIFFER or (is_path(name) and _same_place(value, before)):
             continue
         if value != before:
             told = f"{flag_of(name)} {_written(before)}, not {_written(value)}"
@@ -81,7 +81,8 @@ def _same_place(one: object, other: object) -> bool:
     return isinstance(one, str) and isinstance(other, str) and os.path.realpath(one) == os.path.realpath(other)
 
 
-def _is_output(name: str) -> bool:
+def is_output(name: str) -> bool:
+    """Whether an option only says how a run is shown and kept, and may be another when it goes on."""
     return any(option.name == name and option.metadata["group"] == OUTPUT for option in fields(RunConfig))
 
 

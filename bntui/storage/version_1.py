@@ -35,6 +35,11 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
         rest = {key: value for key, value in row.items() if key not in names}
         return {**rest, "arms": {name: row[key] for key, name in names.items()}}
 
+    def with_unknown(row: dict[str, Any]) -> dict[str, Any]:
+        arms = {arm: [{**layer, "quantiles": [], "update_ratio": None} for layer in flow]
+                for arm, flow in row["arms"].items()}  # fmt: skip
+        return {**row, "arms": arms}
+
     # The layers were read of the first arm that has a normalization.
     read = next((arm for arm in arms if arm.normalized), arms[0])
     summary = {
@@ -55,17 +60,20 @@ def upgrade(old: dict[str, Any]) -> dict[str, Any]:
         "steps": {
             "step": old["steps"]["step"],
             "loss": {name: old["steps"][f"{key}_loss"] for key, name in names.items()},
+            "accuracy": {name: [None] * len(old["steps"]["step"]) for name in names.values()},
         },
+        "evaluations": [],
         "normalization": [
             {**row, "arm": read.name, "layer": str(row["layer"]).replace("bn", "norm"), "kind": read.norm}
             for row in old["batch_norm"]
         ],
-        "flow": [gathered(row) for row in old.get("flow", ())],
+        "flow": [with_unknown(gathered(row)) for row in old.get("flow", ())],
         "probes": [gathered(row) for row in old.get("probes", ())],
         "interventions": [
             {**row, "to": names.get(row["to"], row["to"])} if row["action"] == "restart_arm" else row
             for row in old["interventions"]
         ],
+        "branches": [],
         "alerts": [{**row, "arm": names.get(row["arm"], "")} for row in old["alerts"]],
         "summary": summary,
         "state_sha256": by_name(old["state_sha256"]),

@@ -28,6 +28,7 @@ class AutogradEngine:
         )
         self._keeps = ["exp_avg", "exp_avg_sq", "step"] if optimizer.name == "adam" else ["momentum_buffer"]
         self._taps: dict[str, dict[str, Tap]] = {}
+        self.logits: list[Tensor] = []
 
     @property
     def learning_rate(self) -> float:
@@ -42,13 +43,15 @@ class AutogradEngine:
         """As `Engine.forward_backward`."""
         with torch.inference_mode(False), torch.enable_grad():
             self._optimizer.zero_grad()
-            losses = []
+            losses, self.logits = [], []
             for model in self._models:
                 # Of each arm's own, the gradient by the images is worked out too.
                 own = x.detach().requires_grad_() if self._taps else x
-                loss = nn.functional.cross_entropy(model(own), y)
+                logits = model(own)
+                loss = nn.functional.cross_entropy(logits, y)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
+                self.logits.append(logits.detach())
             for taps in self._taps.values():
                 for tap in taps.values():
                     if isinstance(weight := getattr(tap.module, "weight", None), Tensor):

@@ -32,6 +32,13 @@ class Part(Protocol):
         """
 
 
+def put(parts: Mapping[str, Part], state: Mapping[str, Any]) -> None:
+    """Have every part take over its state, in their order. Raises KeyError if one is missing, else as the parts do."""
+    with torch.inference_mode(False), torch.no_grad():
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+
+
 class Autosave:
     """Saves the parts of a run every so often.
 
@@ -129,9 +136,7 @@ class Autosave:
                 "--resume: the data is not what that run was trained on; name the same --data and --data-dir"
             )
         try:
-            with torch.inference_mode(False), torch.no_grad():
-                for name, part in self._parts().items():
-                    part.load_state_dict(state[name])
+            put(self._parts(), state)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError, ArithmeticError,
                 MemoryError) as error:  # fmt: skip
             if known := devices.out_of_memory(error, self._config, torch.device(str(self._config.device))):

@@ -20,6 +20,10 @@ class RestartRequest(Exception):
     """A Restart was obeyed."""
 
 
+class UndoRequest(Exception):
+    """An Undo is to be obeyed, and there is something to take back."""
+
+
 class Commands:
     """Reads the commands to a session, and carries them out between two steps."""
 
@@ -73,6 +77,11 @@ class Commands:
                     # In twelve digits, so that up and down again is where it was.
                     scaled = float(f"{now * factor:.12g}")
                     self.change(name, round(scaled) if isinstance(now, int) else scaled)
+            case c.Undo():
+                if not self._session.marks:
+                    self._session.emit(e.Notice(self._session.marks.why_none))
+                    return
+                raise UndoRequest
             case c.Restart():
                 self.granted = False
                 raise RestartRequest
@@ -108,7 +117,7 @@ class Commands:
         try:
             value = steering.parse(name, value)
         except ValueError as error:
-            stays = f"; it stays at {now}" if name in SETTINGS else ""
+            stays = f"; it stays at {SETTINGS[name].written(now)}" if name in SETTINGS else ""
             session.emit(e.Notice(f"{told} takes {error}, not {value}{stays}"))
             return
         assert row is not None
@@ -117,6 +126,9 @@ class Commands:
         if missing := steering.missing_for(row):
             session.emit(e.Notice(f"{told}: {missing}"))
             return
+        # Before the state is kept, so that it knows all losses that were told before.
+        session.flush()
+        session.marks.keep(session.progress.step, name)
         self.record(name, now, value)
         steering.carry_out(name, value)
         match name:

@@ -25,6 +25,9 @@ class Engine(Protocol):
     arms: Mapping[str, nn.Module]
     """In their order; in train mode but while something else is done with them."""
     learning_rate: float
+    logits: list[Tensor]
+    """What the arms put out in the last step, in train mode and before its update: of each, float32 [batch, classes],
+    detached. A step puts new ones here, and leaves the old ones as they are."""
 
     def forward_backward(self, x: Tensor, y: Tensor) -> Tensor:
         """Put the gradients of a batch in their places; return the mean cross-entropy, float32 [arms], in nats.

@@ -22,16 +22,18 @@ from bntui.messages import events as e
 from bntui.messages.alerts import Alerts
 from bntui.messages.arms import build_arms
 from bntui.models import mlp
-from bntui.training import devices
+from bntui.training import devices, within_epochs
 from bntui.training.autosave import Autosave, Part
+from bntui.training.batch_metrics import BatchMetrics
 from bntui.training.checkpoint import Store
-from bntui.training.commands import Commands, RestartRequest, StopRequest
+from bntui.training.commands import Commands, RestartRequest, StopRequest, UndoRequest
 from bntui.training.engine import build_engine
-from bntui.training.evaluation import Evaluator
+from bntui.training.evaluation import Evaluator, estimating
 from bntui.training.observer import Observer
 from bntui.training.progress import Progress
 from bntui.training.schedule import Schedule
 from bntui.training.steering import Steering
+from bntui.training.undo import Marks
 
 EMIT_SECONDS = 0.1
 """How often the losses leave the device; they leave it for every step, so that no number depends on the clock."""
@@ -123,8 +125,11 @@ class Session:
         self.begun = time.perf_counter()
         self.schedule = Schedule(control)
         self.evaluator = Evaluator(source)
+        self.chosen = within_epochs.chosen(source.train_samples, source.validation_samples)
+        """How many samples are evaluated each time within an epoch."""
         self.autosave = Autosave(config, store, self.parts, source.sha256)
         self.commands = Commands(self)
+        self.marks = Marks(self.parts)
         self.begin()
 
     def begin(self) -> None:
@@ -137,7 +142,7 @@ class Session:
         self.alerts = Alerts(self.emit, build_arms(self.config.arms))
         self.observer = Observer(self.config, self.control, self.emit, self.arms, self.engine, self.source,
                                  self.progress, self.alerts.flow)  # fmt: skip
-        self.losses: list[Tensor] = []
+        self.metrics = BatchMetrics(self.engine.arms)
         self.emitted = time.perf_counter()
 
     def parts(self) -> Mapping[str, Part]:
@@ -160,6 +165,8 @@ class Session:
                 return "interrupted"
             except RestartRequest:
                 self._restart()
+            except UndoRequest:
+                self._undo()
             finally:
                 self.progress.watch.stop()
 
@@ -181,6 +188,7 @@ class Session:
             progress.step += 1
             self.commands.granted = False
             self.autosave.unsaved = True
+            self._evaluate_within(len(y))
             if self.commands.paused or time.perf_counter() - self.emitted >= EMIT_SECONDS:
                 self.flush()
                 self.autosave.save_if_due(SAVE_SECONDS)
@@ -193,13 +201,34 @@ class Session:
             self.autosave.save_if_due(0.0)
 
     def _step(self, x: Tensor, y: Tensor) -> None:
-        self.losses.append(self.engine.forward_backward(x, y))
+        losses = self.engine.forward_backward(x, y)
+        self.metrics.add(losses, self.engine.logits, y)
         self.engine.update()
+
+    def _evaluate_within(self, trained: int) -> None:
+        """Evaluate the arms on some samples if that is due after a step on so many; no number of the run changes by it.
+
+        With the last step of an epoch or of the run it is never due: that one is evaluated whole.
+        """
+        progress, settings, source = self.progress, self.steering.settings, self.source
+        places = within_epochs.places(progress.epoch, source.train_samples, self.chosen, estimating(settings))
+        before, after = source.position - trained, source.position
+        if progress.step == progress.end or not within_epochs.passed(places, before, after):
+            return
+        self.flush()
+        progress.watch.stop()
+        begun = time.perf_counter()
+        validation = self.evaluator.evaluate_some(self.engine.arms, settings, self.chosen)
+        seconds = time.perf_counter() - begun
+        self.emit(e.Evaluated(progress.epoch, progress.step, self.chosen, seconds, validation))
+        progress.watch.start()
 
     def _evaluate(self) -> None:
         progress, settings = self.progress, self.steering.settings
         train_seconds, begun = progress.watch.seconds() - progress.epoch_seconds, time.perf_counter()
-        metrics = self.evaluator.evaluate(self.engine.arms, settings, lambda: self.control.stopping)
+        metrics = self.evaluator.evaluate(
+            self.engine.arms, settings, lambda: self.control.stopping, self._tell_evaluating
+        )
         if metrics is None:
             self.commands.stop()
         train, validation = metrics
@@ -211,15 +240,21 @@ class Session:
         progress.evaluated = progress.step
         self.autosave.unsaved = True
 
+    def _tell_evaluating(self, done: int, total: int) -> None:
+        """Tell how far an evaluation is: every so often, and at its end."""
+        now = time.perf_counter()
+        if done == total or now - self.emitted >= EMIT_SECONDS:
+            self.emitted = now
+            self.emit(e.Evaluating(self.progress.step, done, total))
+
     def flush(self) -> None:
-        """Read the losses since the last time from the device and emit them."""
+        """Read the losses and accuracies since the last time from the device and emit them."""
         self.emitted = time.perf_counter()
-        if not self.losses:
+        taken = self.metrics.take()
+        if taken is None:
             return
-        columns = torch.stack(self.losses).t().tolist()
-        losses = {name: tuple(column) for name, column in zip(self.engine.arms, columns, strict=True)}
-        self.losses = []
-        self.emit(e.Stepped(self.progress.step, 1, losses, self.progress.watch.seconds()))
+        losses, accuracies = taken
+        self.emit(e.Stepped(self.progress.step, 1, losses, self.progress.watch.seconds(), accuracies))
         self.alerts.losses(self.progress.step, losses)
 
     def hash(self) -> None:
@@ -258,6 +293,7 @@ class Session:
         damaged = self.autosave.resume(store, self.begin, check)
         self.emit(e.Continued(self.progress.step, self._told_config()))
         self.emit(self.progress.planned())
+        self.marks.forget("nothing to undo: what could be undone was kept in memory, and ended with the process")
         before = " (the one before is used)" if damaged else ""
         self.emit(e.Notice(f"{damaged}goes on after step {self.progress.step:,}{before}"))
         self.autosave.save()
@@ -269,10 +305,32 @@ class Session:
         self.emit(e.Restarted(abandoned))
         with torch.inference_mode(False):
             self.begin()
+        self.marks.forget()
         self.commands.record("restart", abandoned, 0)
         self.alerts.batch_size(0, self.progress.batch_size)
         for name in initial(self.config.to_dict()):
             self.commands.change(name, settings[name])
+
+    def _undo(self) -> None:
+        """Go on from the bits there were before the newest intervention."""
+        self.flush()
+        abandoned, planned = self.progress.step, self.progress.planned()
+        try:
+            mark = self.marks.go_back()
+        except (RuntimeError, MemoryError) as error:
+            if devices.out_of_memory(error, self.config, self.device) is None:
+                raise
+            self.emit(e.Notice("no memory to go back; training goes on as it was"))
+            return
+        finally:
+            self.progress.plan()
+        self.emit(e.Undone(abandoned, mark.step, mark.action))
+        again = self.progress.planned()
+        if (again.batch_size, again.total_steps) != (planned.batch_size, planned.total_steps):
+            self.emit(again)
+        # A run that is killed from here on goes on from here, and not in the future that was abandoned.
+        self.autosave.unsaved = True
+        self.autosave.save()
 
     def _told_config(self) -> dict[str, Any]:
         return {**self.config.to_dict(), "command": self.config.to_command()}

@@ -6,10 +6,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from bntui.config.interventions import INTERVENTIONS, initial
+from bntui.config import parsers
+from bntui.config.interventions import INTERVENTIONS, Scalar, initial
 from bntui.errors import BntuiError, ExportError
 from bntui.messages import control as c
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import setting_word, value_word
 from bntui.storage.files import check_writable
 from bntui.storage.saving import save_to_file
 from bntui.text import plain_text
@@ -18,7 +20,6 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.driver import Driver
 from bntui.tui.terminal.textual_private import OpenApp
 from bntui.tui.theme import Look
-from bntui.tui.views.words import setting_word, value_word
 from bntui.tui.widgets.dialog import Answer, Dialog
 
 ANSWER_SECONDS = 0.02
@@ -28,6 +29,8 @@ PAUSING, RESUMING = "pausing…", "resuming…"
 SAID_SECONDS = 3.0
 """How long the screen keeps what it says of a key."""
 WRITING = "the results are being written"
+MORE_EPOCHS = 3
+"""How many epochs are offered to a run that has ended."""
 NOTHING_TRAINS = "this run is only looked at: nothing trains here"
 
 
@@ -81,7 +84,7 @@ class CommandApp(OpenApp[int]):
             self._say(NOTHING_TRAINS)
         elif self._ended:
             status = self.history.status if self.history.status in ENDED else "failed"
-            self._say(f"{status}: r runs again, q quits; nothing else to change")
+            self._say(f"{status}: r runs again, k trains more epochs, q quits; nothing else to change")
         else:
             return True
         return False
@@ -108,35 +111,94 @@ class CommandApp(OpenApp[int]):
 
     def action_intervene(self, name: str) -> None:
         """Carry out an intervention: a switch goes over, what takes a value asks for one that a run takes."""
-        if not INTERVENTIONS[name].prompt:
+        row = INTERVENTIONS[name]
+        if not row.prompt:
             self._send(c.Change(name))
         elif self._trains():
-            self._ask_for(name)
+            if row.choices:
+                self._choose_for(name)
+            else:
+                self._ask_for(name)
 
     def action_scale(self, name: str, factor: float) -> None:
         """Multiply a setting."""
         self._send(c.Scale(name, factor))
 
+    def _choose_for(self, name: str) -> None:
+        """Offer the values that an intervention takes, in a list."""
+        row, now = INTERVENTIONS[name], self._setting_now(name)
+        widest = max(len(value) for value, _ in row.choices)
+        answers = [
+            Answer(str(number), f"{value:<{widest}}  {says}", partial(self._change_to, name, value))
+            for number, (value, says) in enumerate(row.choices, 1)
+        ]
+        if row.open_ended:
+            answers.append(Answer("t", "another: type it", lambda: self._ask_for(name)))
+        values = [value for value, _ in row.choices]
+        answers.append(Answer("c", f"leave it at {now}"))
+        self._dialog.ask(row.prompt, *answers, chosen=values.index(str(now)) if str(now) in values else None)
+
     def _ask_for(self, name: str) -> None:
-        row = INTERVENTIONS[name]
+        """Ask for a value that is typed."""
+        row, now = INTERVENTIONS[name], self._setting_now(name)
 
         def check(text: str) -> str:
             try:
                 value = row.parse(text)
             except ValueError as error:
                 return f"takes {error}"
-            # What is on its way may change it first.
-            if self.history.started and value == self.history.settings.get(name) and not self._waiting:
-                self._say(f"{setting_word(self.history, name)} is {value_word(name, value)} already")
-            else:
-                self._send(c.Change(name, value))
+            self._change_to(name, value)
             return ""
 
+        self._dialog.ask_value(row.prompt, f"{now:g}" if isinstance(now, float) else str(now), check)
+
+    def _setting_now(self, name: str) -> Scalar:
+        """Return a setting as it stands, or as it will at the first step."""
         known = self.history.settings
         if not self.history.started and isinstance(self.source, LiveRun):
             known = dict(initial(self.source.config.to_dict()))
-        now = known.get(name, "")
-        self._dialog.ask_value(row.prompt, f"{now:g}" if isinstance(now, float) else str(now), check)
+        return known.get(name, "")
+
+    def _change_to(self, name: str, value: Scalar) -> None:
+        """Have a setting take a value, unless it has it."""
+        # What is on its way may change it first.
+        if self.history.started and value == self.history.settings.get(name) and not self._waiting:
+            self._say(f"{setting_word(self.history, name)} is {value_word(name, value)} already")
+        else:
+            self._send(c.Change(name, value))
+
+    def action_undo(self) -> None:
+        """Go back to before the last intervention."""
+        if not self._trains():
+            return
+        # One that is on its way can be taken back too.
+        if self.history.undoable is None and not self._waiting:
+            self._say("no intervention to undo")
+        else:
+            self._send(c.Undo(), "going back…")
+
+    def action_more(self) -> None:
+        """Once the run has ended, go on with it for a few more epochs."""
+        if self._code is not None or isinstance(self.source, Playback):
+            self._trains()
+        elif not self._ended:
+            self._say("k adds epochs once the run has ended")
+        elif self.source.running:
+            self._say(WRITING)
+        else:
+            self._dialog.ask_value("How many more epochs?", str(MORE_EPOCHS), self._train_on)
+
+    def _train_on(self, text: str) -> str:
+        """Go on for so many more epochs; return a complaint, or nothing."""
+        assert isinstance(self.source, LiveRun)
+        try:
+            self.source = self.source.more(int(parsers.count(text)))
+        except ValueError as error:
+            return f"takes {error}"
+        except BntuiError as error:
+            return str(error)
+        self._begin_again()
+        return ""
 
     def action_restart(self) -> None:
         """Ask, then begin again, or with one arm; once the run has ended, with a new one."""

@@ -14,8 +14,9 @@ from bntui.config.options import RunConfig
 from bntui.errors import BntuiError
 from bntui.messages.signals import handling, let_go_of_the_terminal
 from bntui.storage.folder import RunFolder
+from bntui.storage.narrator import check_not_the_screen
 from bntui.text import one_line
-from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme
+from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme, has_few_colours
 from bntui.tui.terminal.capture import Capture
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def run_app(config: RunConfig, keys: Mapping[str, str]) -> int:
         There is no terminal, or whatever kept the run from beginning or its results from being written.
     """
     check_terminal()
+    check_not_the_screen(config.narrate)
     # Textual takes a while to import: only once it is certain that there is something to show it on.
     _set_environment()
     from bntui.tui.keys import bind
@@ -89,14 +91,15 @@ def open_run(path: str, config: RunConfig, keys: Mapping[str, str]) -> int:
     Raises
     ------
     BntuiError
-        There is no terminal, or no run at the path.
+        There is no terminal, or no run at the path, or it can't be narrated where it is asked for.
     """
     check_terminal()
+    check_not_the_screen(config.narrate)
     _set_environment()
     from bntui.tui.keys import bind
     from bntui.tui.sources.playback import Playback
 
-    code, _ = _show(Playback(path), config, bind(keys))
+    code, _ = _show(Playback(path, config.narrate), config, bind(keys))
     if code is None:
         raise BntuiError("the terminal app failed")
     return code
@@ -127,7 +130,12 @@ def _show(
         lines.append(line)
         (app.source if app is not None else source).log(line)
 
-    look = Look(choose_markers(config.markers), choose_theme(config.theme), coloured=not os.environ.get("NO_COLOR"))
+    look = Look(
+        choose_markers(config.markers),
+        choose_theme(config.theme),
+        coloured=not os.environ.get("NO_COLOR"),
+        few_colours=has_few_colours(),
+    )
     # Textual takes them for the size, which then could not change any more.
     for name in ("COLUMNS", "LINES"):
         os.environ.pop(name, None)

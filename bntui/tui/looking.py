@@ -19,13 +19,15 @@ from bntui.tui.sources.playback import Playback
 from bntui.tui.terminal.textual_private import Palette
 from bntui.tui.theme import THEMES, Look
 from bntui.tui.views.panel import Panel
-from bntui.tui.views.switcher import Views
+from bntui.tui.views.switcher import VIEWS, Views
 from bntui.tui.views.view import StepAxis
 from bntui.tui.widgets.dialog import SCROLLING
 
 DURING_DIALOG = ("interrupt", "suspend_process", "repaint")
-AT_THE_END = ("restart", "export")
-"""Keys of a trainer that still do something when the run has ended."""
+ROWS = {"up": -1, "down": 1, "pageup": -10, "pagedown": 10, "home": -(10**9), "end": 10**9}
+"""By how many rows keys go on in a table of channels."""
+HELP_GROUPS = {"train": "Train", "intervene": "Intervene", "look": "Look", "program": "The program"}
+"""Titles of the groups of keys, in their order."""
 _LIVE_ACTIONS = frozenset(key.action.partition("(")[0] for key in KEYS if key.live)
 
 
@@ -43,18 +45,18 @@ class LookingApp(CommandApp):
         self._views = Views(self.history)
         self._views.view.replay = isinstance(source, Playback)
         self._changed = self._urgent = False
-        """Whether what is told in words is to be redrawn, or a chart, without waiting for its turn."""
+        """Whether what is told in words is to be redrawn, or a panel, without waiting for its turn."""
 
     def _draw_text(self) -> None:
         """Redraw what is told in words."""
         raise NotImplementedError
 
-    def _draw_chart(self) -> None:
-        """Redraw one chart that changed."""
+    def _draw_panels(self) -> None:
+        """Redraw the panels that changed."""
         raise NotImplementedError
 
-    def _redraw_charts(self) -> None:
-        """Have every chart drawn anew as soon as may be."""
+    def _redraw_panels(self) -> None:
+        """Have every panel drawn anew as soon as may be."""
         self._views.mark_all()
         self._urgent = True
 
@@ -70,14 +72,32 @@ class LookingApp(CommandApp):
         if self._said:
             self._said, self._changed = "", True
         bound = self.bound_to(event.key)
-        if not bound and event.key in SCROLLING:
-            self._say_if(self._views.scroll(event.key))
+        elsewhere = self._only_elsewhere(event.key)
+        if elsewhere:
+            self._say(elsewhere)
+            event.prevent_default()
+            return
+        if not bound and event.key in ROWS and self._views.shown == "layers":
+            self._say(self._views.choose_row(self.source.control, ROWS[event.key]))
+            self._draw_panels()
+        elif not bound and event.key in SCROLLING:
+            self._say_if(self._views.scroll(event.key, self.look))
+            self._draw_panels()
         elif not bound:
             named = event.character if event.is_printable and event.character else event.key
             helping = next((key.keys[0] for key in self._keys if key.name == "help" and key.keys), "")
             self._say(f"{named} does nothing here" + (f"; {helping} lists the keys" if helping else ""))
         elif not any(self.check_action(binding.action.removeprefix("app.").partition("(")[0], ()) for binding in bound):
             self._say(NOTHING_TRAINS)
+
+    def _only_elsewhere(self, pressed: str) -> str:
+        """Say in which views a key does something, if it does nothing in this one."""
+        key = next((key for key in self._keys for binding in self.bound_to(pressed) if binding.id == key.name), None)
+        if key is None or not key.views or self._views.shown in key.views:
+            return ""
+        numbers = [str(VIEWS.index(name) + 1) for name in key.views]
+        where = f"views {', '.join(numbers[:-1])} and {numbers[-1]}" if len(numbers) > 1 else f"view {numbers[0]}"
+        return f"{spell(key, self.look.ascii_only).split()[0]} ({key.word}) does something in {where}, not in this one"
 
     def on_paste(self) -> None:
         """Say that what was pasted goes nowhere, as no text is asked for."""
@@ -115,8 +135,10 @@ class LookingApp(CommandApp):
         if panels is None:
             self._say("this view has one panel")
             return
-        self._say(f"{panels.focus_next(by)} has the focus; c shows it alone")
-        self._draw_chart()
+        name = panels.focus_next(by)
+        self._say(f"{name} alone; c shows all" if panels.alone else f"{name} has the focus; c shows it alone")
+        self._urgent = True
+        self._draw_panels()
 
     def action_maximise(self) -> None:
         """Show the panel with the focus alone, or all again."""
@@ -135,17 +157,21 @@ class LookingApp(CommandApp):
         """Choose a unit."""
         self._choose(unit=by)
 
+    def action_explain_channel(self) -> None:
+        """Explain the chosen channel."""
+        self.action_view("explain")
+
     def _choose(self, layer: int = 0, unit: int = 0) -> None:
         self._say(self._views.choose(self.source.control, layer, unit))
         self._draw_text()
-        self._draw_chart()
+        self._draw_panels()
 
     def action_look(self, name: str, *arguments: object) -> None:
         """Look at the run in another way, and say so: a method of `View`."""
         said: str = getattr(self._views.view, name)(self.history, *arguments)
         self._say(said)
-        self._redraw_charts()
-        self._draw_chart()
+        self._redraw_panels()
+        self._draw_panels()
 
     def action_quantity(self) -> None:
         """Have the heat map show another quantity, or the table be sorted by another."""
@@ -171,13 +197,22 @@ class LookingApp(CommandApp):
             super().action_suspend_process()
 
     def action_help(self) -> None:
-        """Show the key table."""
-        text = Text("Keys\n\n", style="bold")
-        for key in self._keys:
-            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
-            text.append(f"{self.look.text(key.help)}\n", style="not bold")
+        """Show the keys, first those that do something here and now."""
+        here = [key for key in self._keys if self._allowed(key) and self._fits_view(key)]
+        text = Text("Keys that do something here and now\n", style="bold")
+        for group, title in HELP_GROUPS.items():
+            self._list_keys(text, title, [key for key in here if key.group == group])
+        self._list_keys(text, "In other views, or at another time", [key for key in self._keys if key not in here])
         text.append("\nEscape closes this list.", style="dim not bold")
         self._dialog.tell(text, closing=("q", *next(key.keys for key in self._keys if key.name == "help")))
+
+    def _list_keys(self, text: Text, title: str, keys: Sequence[Key]) -> None:
+        """Add keys to the help, if there are any."""
+        if keys:
+            text.append(f"\n{title}\n", style="bold")
+        for key in keys:
+            text.append(f"{spell(key, self.look.ascii_only):>12}  ", style="bold")
+            text.append(f"{self.look.text(key.help)}\n", style="not bold")
 
     def on_panel_clicked(self, event: Panel.Clicked) -> None:
         """Give the focus to a panel."""
@@ -196,15 +231,20 @@ class LookingApp(CommandApp):
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Offer the key table's actions in the command palette."""
         for key in self._keys:
-            if self._allowed(key) and key.name != "palette":
+            if self._allowed(key) and self._fits_view(key) and key.name != "palette":
                 yield SystemCommand(key.name, self.look.text(key.help), self._runner(key.action))
         other = "light" if self.look.theme == "dark" else "dark"
         yield SystemCommand(f"{other} theme", f"colours for a {other} background", lambda: self._wear(other))
 
+    def _fits_view(self, key: Key) -> bool:
+        return not key.views or self._views.shown in key.views
+
     def _allowed(self, key: Key) -> bool:
         if not key.live:
             return True
-        return not isinstance(self.source, Playback) and (not self._ended or key.name in AT_THE_END)
+        if isinstance(self.source, Playback):
+            return False
+        return key.at_the_end if self._ended else key.name != "more"
 
     def _runner(self, action: str) -> Callable[[], Any]:
         async def run() -> None:
@@ -216,10 +256,11 @@ class LookingApp(CommandApp):
         """Return the keys of which the line of hints shows some: at the end of a run other ones."""
         if not self._ended:
             return self._keys
-        return [replace(key, hint=True, word="run again") if key.name == "restart" else key for key in self._keys]
+        words = {"restart": "run again", "more": "more epochs"}
+        return [replace(key, hint=True, word=words[key.name]) if key.name in words else key for key in self._keys]
 
     def _wear(self, theme: str) -> None:
         """Take the colours of a dark or a light background."""
         self.look = replace(self.look, theme=theme)
         self.theme = THEMES[theme].name
-        self._redraw_charts()
+        self._redraw_panels()

@@ -120,9 +120,9 @@ IN_VIEW: dict[str, tuple[Press, ...]] = {
 """What is pressed to see a view, and in it."""
 # What is pressed over and over, around that.
 PRESSES: tuple[Press, ...] = (
-    ("help", "?", lambda _, text: "pause or resume training" in text),
+    ("help", "?", lambda _, text: "Keys that do something" in text),
     # A lone Escape also waits for the rest of a sequence that may follow.
-    ("help, Escape", "\x1b", lambda _, text: "pause or resume training" not in text),
+    ("help, Escape", "\x1b", lambda _, text: "Keys that do something" not in text),
     ("view 2", "2", lambda _, text: "running mean" in text),
     ("view 5", "5", lambda _, text: "running mean" not in text),
 )

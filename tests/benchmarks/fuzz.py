@@ -47,16 +47,18 @@ from bntui.storage.results_file import read_results
 from bntui.storage.resume import resumed_config
 from bntui.storage.schedule import read_interventions
 from bntui.training import checkpoint, session
-from bntui.tui.plot.chart import draw
 from bntui.tui.sources.playback import Playback
 from bntui.tui.theme import Look
-from bntui.tui.views.explanation import explain_page
-from bntui.tui.views.figures import AXES, TITLES, View, figure
-from bntui.tui.views.flows import FLOW_TITLES, flow_figure, flow_summary
-from bntui.tui.views.layers import ChannelTable, layer_panel
-from bntui.tui.views.mechanism import MECHANISM_TITLES, mechanism_figure, mechanism_summary
+from bntui.tui.views.channels import LAYERS
+from bntui.tui.views.charts import CHARTS
+from bntui.tui.views.end_card import end_card
+from bntui.tui.views.explanation import EXPLAIN
+from bntui.tui.views.flow import FLOW
+from bntui.tui.views.guide import guide
 from bntui.tui.views.status import header, state, tiny
-from bntui.tui.views.summary import latest, summary
+from bntui.tui.views.switcher import VIEWS
+from bntui.tui.views.view import AXES, QUANTITIES, SORTS, View
+from bntui.tui.views.why import WHY
 
 SECONDS = 2.0
 MEMORY = 500 << 20
@@ -224,30 +226,25 @@ def mutate_gzip(raw: bytes, rng: random.Random) -> bytes:
 
 
 def render(history: History, look: Look, size: tuple[int, int], axis: str) -> Iterator[str]:
-    """Yield all text that the app would show of a history."""
+    """Yield all text that the app would show of a history: of each panel as if it had a quarter of the screen."""
     width, height = size
     plain = axis == "step"
-    yield from tiny(history, width, height)
+    yield from tiny(history, look, width, height)
     for rate in (0.0, 123.4):
         yield header(history, look, width, rate).plain
-    for text in (state(history, look, "", width), summary(history, look, width), latest(history, look, height),
-                 layer_panel(history, 1, look, width, height), flow_summary(history, look, width),
-                 mechanism_summary(history, look, width)):  # fmt: skip
-        yield text.plain
-    page = explain_page(history, look, width)
-    yield from (page.line(i).plain for i in range(min(page.height, 200)))
-    table = ChannelTable()
-    table.show(history, 1, look)
-    yield table._title
-    yield from (table._row(i).plain for i in range(20))
+    yield state(history, look, "", width).plain
+    yield end_card(history, look, width, height // 4, ["results.json"], Path("run")).plain
+    yield from (guide(history, name, look, width, replay=plain).plain for name in VIEWS)
+    # A choice that depends on nothing but the history.
+    number = len(history.epochs) + width
     view = View(log_y=not plain, x_axis=axis, recent=not plain, cursor=None if plain else 2, layer=1,
-                unit=None if plain else 0)  # fmt: skip
-    for names, make in ((TITLES, figure), (FLOW_TITLES, flow_figure), (MECHANISM_TITLES, mechanism_figure)):
-        for name in names:
-            chart = make(name, history, view, look)
-            # A view of four charts.
-            drawn = draw(chart, width // 2, height // 2, colours=look.coloured, ascii_only=look.ascii_only)
-            yield drawn.text.plain
+                unit=None if plain else 0, quantity=QUANTITIES[number % len(QUANTITIES)],
+                sort=SORTS[number % len(SORTS)], page=number % 3)  # fmt: skip
+    for groups in (CHARTS, LAYERS, FLOW, WHY, EXPLAIN):
+        for kind in (kind for kinds in groups.values() for kind in kinds):
+            drawn = kind.draw(history, view, look, width // 2, height // 2).text.plain
+            assert drawn.count("\n") < max(1, height // 2), f"{kind.name} takes more lines than there are"
+            yield drawn
 
 
 def views(history: History, rng: random.Random) -> Iterator[str]:
@@ -410,7 +407,7 @@ class Readers:
 
     def _series(self, raw: bytes) -> bool:
         try:
-            series = Series(list(self.series["means"]))
+            series = Series(list(self.series["means"]["loss"]))
             series.load_state_dict(json.loads(raw))
             series.points()
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError):

@@ -33,23 +33,25 @@ ARMS = (["--arms", "batch,none"], ["--arms", "batch,group:8,layer,none"])
 SIZES = ((160, 48), (100, 30), (80, 24), (40, 12), (20, 5), (1, 1), (5, 2), (300, 100))
 STAGES = ("loading", "training", "finished", "replay")
 ARROWS = ("\x1b[A", "\x1b[B", "\x1b[C", "\x1b[D", "\x1b[H", "\x1b[F", "\x1b[5~", "\x1b[6~")
-KEYS = (*" psbf+=-lndoevawrx12345[]{}cymtz?", "\t", "\x1b", "\r", "\x7f", "\x0c", "\x1a", *ARROWS)
+KEYS = (*" psbf+=-lundoevawrkx123456[]{}gicymtz?", "\t", "\x1b[Z", "\x1b", "\r", "\x7f", "\x0c", "\x1a", *ARROWS)
 """Those of the table but the two that end it, and those that scroll and close."""
 OTHERS = (
-    *"0123456789.,;:!@#$%^&*()_|~`'\"<>/\\ABCDEFGHIJKLMNOPRSTUVWXYZghijku", "é", "ß", "批", "😀", "\u0301",
+    *"0123456789.,;:!@#$%^&*()_|~`'\"<>/\\ABCDEFGHIJKLMNOPRSTUVWXYZhj", "é", "ß", "批", "😀", "\u0301",
     *map(chr, (0, 1, 2, 4, 5, 6, 7, 8, 10, 11, 14, 15, 17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 31)),
     "\x1bOP", "\x1b[15~", "\x1b[24~", "\x1b[Z", "\x1b[2~", "\x1b[3~", "\x1b[1;5C", "\x1b[1;2A", "\x1bx", "\x1b[I",
     "\x1b[O", "\x1b[97;5u", "\x1b[57441u",
 )  # fmt: skip
 HALVES = ("\x1b[", "\x1b[<", "\x1b[<35;", "\x1bO", "\x1b[1;", "\x1b[?", "\x1b[<0;1;1", "\x1b[999999", "\x1b[?2026;")
-VALUES = ("l0.02\r", "l1e9\r", "n16\r", "n64\r", "d0.25\r", "d0\r", "o0.5\r", "esingle\r", "erunning\r",
-          "vrotation:30\r", "vnone\r", "vblur\r", "nabc\r")  # fmt: skip
+VALUES = ("l0.02\r", "l1e9\r", "n16\r", "n64\r", "d0.25\r", "d0\r", "o0.5\r", "nabc\r", "k1\r", "k0\r")
+CHOICES = ("e1", "e2", "e3", "e4", "ec", "e\x1b[B\r", "v1", "v2", "v6", "v\x1b[A\r", "vtblur\r", "vtrotation:9\r")
+"""Of what is chosen from a list."""
 SAID = (
     r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy .+ [01]\.\d{4}"
     r"|bntui: results in .+|bntui: the runs before are in .+|bntui: (stopped|interrupted) before training began.*"
     r"|bntui: left at once; .+"
 )
 CHECK_EVERY = 100
+HELP = "Keys that do something here and now"
 
 
 class Stranger:
@@ -145,8 +147,8 @@ class Stranger:
             button = r.choice((0, 0, 0, 1, 2, 35, 64, 65, 32))
             typed = f"\x1b[<{button};{x};{y}M" + (f"\x1b[<{button};{x};{y}m" if button < 3 else "") + "c"
         elif kind < 0.94:
-            value = r.choice(VALUES)
-            typed = f"{value[0]}\x15{value[1:]}"
+            value = r.choice((*VALUES, *CHOICES))
+            typed = value if value in CHOICES else f"{value[0]}\x15{value[1:]}"
         elif kind < 0.96:
             typed = r.choice(("ry", "r1", "r2", "r4", "rn"))
         elif kind < 0.98:
@@ -178,16 +180,16 @@ class Stranger:
                     return False
                 s.send(key)
                 s.pump(0.1)
-                while s.pump(0.1) and "pause or resume training" not in s.text:
+                while s.pump(0.1) and HELP not in s.text:
                     pass
             end = time.monotonic() + TIMEOUT / 20
-            while time.monotonic() < end and "pause or resume training" not in s.text:
+            while time.monotonic() < end and HELP not in s.text:
                 s.pump(0.1)
-            if "pause or resume training" in s.text:
+            if HELP in s.text:
                 s.send("\x1b")
                 # Read together with the next key it would be another one, and the list would take that for its own.
                 end = time.monotonic() + TIMEOUT
-                while time.monotonic() < end and "pause or resume training" in s.text:
+                while time.monotonic() < end and HELP in s.text:
                     s.pump(0.1)
                 s.emulate = False
                 return True

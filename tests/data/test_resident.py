@@ -188,3 +188,14 @@ def test_evaluation_goes_over_every_sample_once_and_shifts_what_it_is_asked_to()
         assert torch.equal(first(source, "validation", 20, inverted), to_input(255 - source.validation.images[:20]))
         assert torch.equal(first(source, "train", 20, inverted), to_input(255 - source.train.images[:20]))
         assert torch.equal(first(source, "validation", 99), to_input(source.validation.images))
+
+
+def test_some_samples_are_chosen_evenly() -> None:
+    source = begun()
+    for split, samples in (("train", source.train), ("validation", source.validation)):
+        parts = list(source.evaluation(split, 4, samples=10))  # type: ignore[arg-type]
+        assert [len(y) for _, y in parts] == [4, 4, 2]
+        rows = [i * len(samples) // 10 for i in range(10)]
+        assert torch.equal(torch.cat([y for _, y in parts]), samples.labels[rows])
+        assert torch.equal(torch.cat([x for x, _ in parts]), to_input(samples.images[rows]))
+        assert sum(len(y) for _, y in source.evaluation(split, 64, samples=10**6)) == len(samples)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with app(*SMALL, "--run-dir", str(folder)) as s:
         s.wait(r"(?i)loading")
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.wait(r"epoch \d+/100000 ")
         s.wait(r"\d samples/s")
         for title in ("train loss", "train accuracy", "validation loss", "validation accuracy"):
@@ -112,53 +112,56 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press(ESCAPE, lambda text: "Learning rate" not in text)
         s.press(" ", "running")
 
-        s.wait("BN layer 1 of 2")
-        s.press("]", "BN layer 2 of 2")
-        s.press("[", "BN layer 1 of 2")
+        s.wait("BN 1 · norm1")
+        s.press("]", "BN 2 · norm2")
+        s.press("[", "BN 1 · norm1")
         titles = ["train loss", "validation loss", "train accuracy", "validation accuracy"]
         for title in titles:
-            others = [other for other in titles if other != title]
-            s.press("c", lambda text, t=title, o=others: t in text and not any(other in text for other in o))
-        s.press("c", lambda text: all(title in text for title in titles))
+            others = [f"{other}," if "loss" in other else f"{other} ·" for other in titles if other != title]
+            s.press("\tc", lambda text, t=title, o=others: t in text and not any(other in text for other in o))
+            s.press("c", lambda text: all(title in text for title in titles))
 
-        s.press("2", r"running mean\s+batch mean")
-        s.press(
-            "5", lambda text: "learning rate 0.01" in text and "batch mean" not in text and "train loss" not in text
-        )
+        s.press("2", r"gap σ")
+        s.press("6", lambda text: "learning rate 0.01" in text and "gap σ" not in text and "train loss" not in text)
         s.press("1", "train loss")
-        s.press("\t", r"running mean\s+batch mean")
-        s.press("\t", "gradient by the weights")
-        s.wait(lambda text: "appears within" not in text and "dead or saturated" in text)
-        s.press("]", "input of activation 2")
-        s.press("[", "input of activation 1")
-        s.press("}", "input of activation 1, unit 0")
-        s.press("}", "input of activation 1, unit 1")
-        s.press("3", r"covariate shift \|G − G'\|, layer 2")
-        s.wait(lambda text: "appears within" not in text and "the last reading took: covariate-shift" in text)
+        s.press("2", "sorted by")
+        s.press("g", "sorted by variance")
+        s.press("\x1b[B", r"channel \d+ of BN 1 · norm1")
         s.press("3", "gradient by the weights")
-        s.press("4", "BN layer 1 of 2, channel 1")
-        s.press("]", "BN layer 2 of 2, channel 1")
-        s.press("}", "BN layer 2 of 2, channel 2")
-        s.press("[{{{", "BN layer 1 of 2, channel 0")
-        s.press("\t\t", "train loss")
+        s.wait(lambda text: "appears within" not in text and "dead" in text)
+        s.press("]", "input to activation 2")
+        s.press("[", "input to activation 1")
+        s.press("4", r"internal covariate shift \|G − G'\|, linear 2")
+        s.wait(lambda text: "appears within" not in text and "the reading took" in text)
+        s.press("5", r"BN 1 · norm1, channel \d+ of 32")
+        s.press("]", r"BN 2 · norm2, channel \d+ of 32")
+        s.press("[", r"BN 1 · norm1, channel \d+ of 32")
+        s.press("1", "train loss")
+
+        # An intervention is taken back.
+        s.press("b", "BN off")
+        s.press("u", r"BN on\b")
 
         # What is changed stands in the status, and in the results.
         for key, value, shown in (
             ("n", "16", "batch 16"), ("d", "0.25", "dropout 0.25"), ("o", "0.5", "noise 0.5"),
-            ("e", "single", "eval by single"), ("v", "rotation:30", "shift rotation:30"),
         ):  # fmt: skip
             s.press(key, "Enter sets it")
             s.press("\x7f" * 10 + value + "\r", shown)
+        s.press("e", "Evaluate BN by which statistics")
+        s.press("3", "eval by single")
+        s.press("v", "Change the validation images how")
+        s.press("\x1b[B\r", "shift rotation:30")
         s.press("a", "AdaBN")
         s.press("a", "AdaBN on → off")
         s.press("w", "precise BN")
         s.press("r", "2  only Without BN")
         s.press("2", "restarted Without BN")
 
-        s.press("?", "pause or resume training")
-        s.press(ESCAPE, lambda text: "pause or resume training" not in text)
-        s.press("?", "pause or resume training")
-        s.press("?", lambda text: "pause or resume training" not in text)
+        s.press("?", "Keys that do something")
+        s.press(ESCAPE, lambda text: "Keys that do something" not in text)
+        s.press("?", "Keys that do something")
+        s.press("?", lambda text: "Keys that do something" not in text)
 
         s.press("m", "smoothing off")
         s.press("m", "smoothing 0?.5")
@@ -177,7 +180,7 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
         s.press("y", lambda text: step_shown(text) < before and "Begin again" not in text)
         s.press("p", "running")
         # Of a run that ends before its first epoch no accuracy is told at the end.
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
 
         s.press("q", "Quit\\?")
         s.press("c", lambda text: "Quit?" not in text)
@@ -194,14 +197,14 @@ def test_every_key_does_what_the_help_says(tmp_path: Path) -> None:
 
 def test_all_four_charts_are_drawn_however_short_an_epoch_is() -> None:
     with app(*SMALL) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
-        s.wait(lambda text: all(words not in text for words in ("appears with the first", "after epoch 1")))
+        s.wait(r"running.*With BN\s+\.\d{3}")
+        s.wait(lambda text: "appears with the first" not in text)
 
 
 def test_the_results_of_a_run_with_interventions_replay_headless_to_the_same_weights(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with app(*SMALL, "--run-dir", str(folder)) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.press("b", "BN off")
         s.press("+", lambda text: rate_shown(text) > 0.0149)
         s.press("f", "frozen")
@@ -234,7 +237,7 @@ def test_the_results_of_a_run_with_interventions_replay_headless_to_the_same_wei
 
 def test_quit_without_saving_leaves_no_results(tmp_path: Path) -> None:
     with app(*SMALL, "--run-dir", str(tmp_path / "run"), "--export", str(tmp_path / "out")) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.press("q", "Quit\\?")
         s.send("d")
         assert s.finish() == 0
@@ -256,7 +259,7 @@ def test_a_run_that_ends_stays_on_the_screen_until_q(tmp_path: Path) -> None:
         # Keys that need a trainer change nothing, the others work on.
         for keys in ("b", "f", "+", " ", "s", "x", "y", "z", "m"):
             s.send(keys)
-        s.press("2", r"running mean\s+batch mean")
+        s.press("2", r"gap σ")
         s.press("1", lambda text: "train loss" in text and "completed" in text)
         assert "100 %" in s.text
         s.send("q")
@@ -287,7 +290,7 @@ def test_a_signal_saves_and_restores_the_terminal(
         if when == "loading":
             s.wait("generating")
         else:
-            s.wait(r"running.*With BN\s+0\.\d{4}")
+            s.wait(r"running.*With BN\s+\.\d{3}")
             if when == "paused":
                 s.press(" ", "paused")
         if isinstance(how, str):
@@ -311,7 +314,7 @@ def test_ctrl_z_goes_to_the_shell_and_fg_comes_back(tmp_path: Path) -> None:
     with TerminalSession(shell, env={"PS1": "shell> "}) as s:
         s.wait("shell>")
         s.send(" ".join(shlex.quote(word) for word in [*BNTUI, *SMALL, "--run-dir", str(folder)]) + "\n")
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.press("\x1a", r"Stopped(?s:.*)shell>")
         modes = bytes(s.raw)
         assert modes.rfind(b"\x1b[?1049l") > modes.rfind(b"\x1b[?1049h")
@@ -329,9 +332,9 @@ def test_ctrl_z_goes_to_the_shell_and_fg_comes_back(tmp_path: Path) -> None:
 
 def test_ctrl_l_repaints_what_another_program_drew_over(tmp_path: Path) -> None:
     with app(*SMALL) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.press(" ", "paused")
-        s.wait(lambda text: "after epoch 1" not in text and "appears with" not in text)
+        s.wait(lambda text: "appears with" not in text)
         # As `wall` does: to the terminal itself, past all that captures.
         os.write(s._slave, b"\x1b[H" + b"\r\n".join(b"#" * 60 for _ in range(20)))
         s.wait(lambda text: text.count("#") > 1000)
@@ -343,10 +346,10 @@ def test_ctrl_l_repaints_what_another_program_drew_over(tmp_path: Path) -> None:
 def test_keys_of_the_configuration_file(tmp_path: Path) -> None:
     (tmp_path / "bntui.toml").write_text('epochs = 100000\n[keys]\npause = "f5 ."\nquit = "Q"\nhelp = ","\n')
     with app(*SMALL[:-2], "--config", str(tmp_path / "bntui.toml")) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         assert re.search(r"f5 pause .* Q quit", s.rows[-1])
         s.press(",", r"f5 \.\s+pause or resume training")
-        s.press(",", lambda text: "pause or resume training" not in text)
+        s.press(",", lambda text: "Keys that do something" not in text)
         s.press(".", "paused")
         s.press("\x1b[15~", "running")
         s.send("q ")
@@ -379,7 +382,7 @@ def test_keys_that_cannot_be(keys: str, message: str, tmp_path: Path) -> None:
 def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with app(*SMALL, "--run-dir", str(folder)) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         os.close(s._slave)
         os.close(s._master)  # the kernel sends SIGHUP, and every write fails from now on
         s._master = s._slave = -1
@@ -390,7 +393,7 @@ def test_a_terminal_that_goes_away_leaves_saved_results(tmp_path: Path) -> None:
 def test_a_terminal_that_goes_away_is_done_without_if_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with app(*SMALL, "--epochs", "60", "--on-hangup", "continue", "--run-dir", str(folder)) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         os.close(s._slave)
         os.close(s._master)
         s._master = s._slave = -1
@@ -402,7 +405,7 @@ def test_a_terminal_that_goes_away_is_done_without_if_asked_for(tmp_path: Path) 
 def test_a_run_without_a_terminal_can_be_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with app(*SMALL, "--on-hangup", "continue", "--run-dir", str(folder)) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.kill(signal.SIGHUP)
         epochs = len((folder / "journal.jsonl").read_text().split('"EpochEnded"'))
         while len((folder / "journal.jsonl").read_text().split('"EpochEnded"')) < epochs + 20:
@@ -429,11 +432,11 @@ def test_keys_before_the_first_step_do_no_harm() -> None:
     with app(*ENDLESS_LOADING) as s:
         s.wait("generating")
         s.send("yymmmmttt" + "zz" + LEFT * 3 + RIGHT * 3 + "[]]" + "cccccc" + "bbff+-" + "x")
-        s.press("2", "the layers appear after the first steps")
-        s.press("5", lambda text: "train loss" not in text)
+        s.press("2", "appear")
+        s.press("6", lambda text: "train loss" not in text)
         s.press("1", "train loss")
-        s.press("?", "pause or resume training")
-        s.press(ESCAPE, lambda text: "pause or resume training" not in text)
+        s.press("?", "Keys that do something")
+        s.press(ESCAPE, lambda text: "Keys that do something" not in text)
         s.press("l", "Learning rate")
         assert "nan" not in s.text.lower()
         s.press(ESCAPE, lambda text: "Learning rate" not in text)
@@ -461,13 +464,13 @@ def test_every_size_shows_something(tmp_path: Path) -> None:
                 s.wait(r"train loss")
                 s.wait("running")
             if columns >= 160:
-                s.wait(lambda text: "train accuracy" in text and "BN layer 1 of 2" in text)
+                s.wait(lambda text: "train accuracy" in text and "BN 1 · norm1" in text)
                 s.wait("q.? quit")
         # At 80×24 the dialogs and views fit as well.
         s.resize(80, 24)
-        s.press("2", "running mean")
-        s.press("?", "pause or resume training")
-        s.press(ESCAPE, lambda text: "pause or resume training" not in text)
+        s.press("2", r"gap (σ|s)")
+        s.press("?", "Keys that do something")
+        s.press(ESCAPE, lambda text: "Keys that do something" not in text)
         s.resize(20, 5)
         s.press("q", r"Quit\?|save")
         s.send("s")
@@ -542,12 +545,12 @@ def test_stray_output_is_only_in_the_log(tmp_path: Path) -> None:
 
             return look
 
-        s.wait(quiet_until(lambda text: re.search(r"running.*With BN\s+0\.\d{4}", text)))
-        s.press("2", quiet_until(lambda text: "batch mean" in text))
+        s.wait(quiet_until(lambda text: re.search(r"running.*With BN\s+\.\d{3}", text)))
+        s.press("2", quiet_until(lambda text: "gap σ" in text))
         s.press("1", quiet_until(lambda text: "train loss" in text))
         s.wait(quiet_until(lambda _: done.exists() or None))
         assert not any(seen)
-        s.press("5", "stray-logged-59")
+        s.press("6", "stray-logged-59")
         s.press("1", lambda text: "train loss" in text and "stray" not in text)
         assert quit_and_save(s) == 0
         assert_restored(s)
@@ -576,8 +579,8 @@ def test_damaged_data_is_one_line_after_the_screen(tmp_path: Path) -> None:
 
 def test_without_colours() -> None:
     with app(*SMALL, env={"NO_COLOR": "1"}) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
-        s.wait(lambda text: "after epoch 1" not in text and "appears with" not in text)
+        s.wait(r"running.*With BN\s+\.\d{3}")
+        s.wait(lambda text: "appears with" not in text)
         # Grey is no colour; the arms differ by their markers.
         for cell in s.cells:
             for colour in (cell.fg, cell.bg):
@@ -588,11 +591,11 @@ def test_without_colours() -> None:
 
 def test_only_ascii_is_sent_where_the_locale_knows_no_more() -> None:
     with app(*SMALL, env={"LC_ALL": "C", "LANG": None}) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
-        s.press("2", "running mean")
-        s.press("?", "pause or resume training")
-        s.press(ESCAPE, lambda text: "pause or resume training" not in text)
-        s.press("5", lambda text: "running mean" not in text)
+        s.wait(r"running.*With BN\s+\.\d{3}")
+        s.press("2", r"gap (σ|s)")
+        s.press("?", "Keys that do something")
+        s.press(ESCAPE, lambda text: "Keys that do something" not in text)
+        s.press("6", lambda text: "gap s" not in text)
         s.press("1", "train loss")
         s.press("y", "train loss")
         assert quit_and_save(s) == 0
@@ -605,7 +608,7 @@ def test_only_ascii_is_sent_where_the_locale_knows_no_more() -> None:
 
 def test_the_console_of_linux() -> None:
     with app(*SMALL, size=(80, 25), env={"TERM": "linux"}) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
+        s.wait(r"running.*With BN\s+\.\d{3}")
         s.press("c", "train loss")
         assert not re.search("[\u2800-\u28ff]", s.text)
         assert quit_and_save(s) == 0
@@ -615,10 +618,9 @@ def test_the_console_of_linux() -> None:
 def test_the_flow_view_shows_what_vanishes_in_a_deep_sigmoid_net(tmp_path: Path) -> None:
     deep = ["--preset", "vanishing", "--run-dir", str(tmp_path / "run")]
     with app(*SMALL, *deep) as s:
-        s.wait(r"running.*With BN\s+0\.\d{4}")
-        s.press("3", r"Without BN\s+first / last gradient\s+\S+ vanishing")
-        assert not re.search(r"With BN\s+first / last gradient\s+\S+ vanishing", s.text)
-        s.press("5", "Without BN: gradients vanish")
+        s.wait(r"running.*With BN\s+\.\d{3}")
+        s.press("3", r"first ÷ last\s+● \S+ steady\s+■ \S+ VANISHING")
+        s.press("6", "Without BN: gradients vanish")
         assert quit_and_save(s) == 0
         assert_restored(s)
     ratios = read(tmp_path / "run" / "results.json")["summary"]["gradient_ratio"]
@@ -642,7 +644,7 @@ def test_a_run_that_ended_is_run_again_in_a_folder_of_its_own(tmp_path: Path) ->
         # It has ended before all of its results are written.
         while "the results are in" not in s.text:
             s.press("x", r"the results are (in|being written)")
-        s.press("5", "a new run begins; the last one stays in")
+        s.press("6", "a new run begins; the last one stays in")
         s.send("q")
         assert s.finish() == 0
         lines = s.lines_after_the_screen()
@@ -661,3 +663,21 @@ def test_left_at_once_before_training_began_nothing_is_promised(tmp_path: Path) 
         s.send("\x03\x03")
         assert s.finish() == 130
         assert not any("--resume" in line for line in s.lines_after_the_screen())
+
+
+def test_a_run_that_ended_goes_on_for_a_few_more_epochs(tmp_path: Path) -> None:
+    small = [*SMALL[:-1], "2"]
+    with app(*small, "--run-dir", str(tmp_path / "run")) as s:
+        s.wait("completed")
+        s.wait(lambda _: (tmp_path / "run" / "results.json").exists())
+        while "How many more epochs" not in s.text:
+            s.press("k", "How many more epochs|being written")
+        s.press("\x7f1\r", lambda text: "How many" not in text)
+        s.wait(lambda _: len(read(tmp_path / "run" / "results.json")["epochs"]) == 3)
+        s.wait("completed")
+        s.send("q")
+        assert s.finish() == 0
+    whole = tmp_path / "whole.json"
+    options = ["--headless", "--quiet", *SMALL[:-1], "3", "--export", str(whole)]
+    subprocess.run([*BNTUI, *options], check=True)
+    assert read(whole)["state_sha256"] == read(tmp_path / "run" / "results.json")["state_sha256"]

@@ -65,9 +65,9 @@ def test_four_arms_can_be_opened_again(tmp_path: Path) -> None:
             s.wait("completed")
             for label in ARMS.values():
                 s.wait(label)
-            s.press("2", "BN layer 1 of 2")
-            s.press("]", "BN layer 2 of 2")
-            s.press("]", "Group norm 8 layer 1 of 2")
+            s.press("2", "BN 1 · norm1")
+            s.press("]", "BN 2 · norm2")
+            s.press("]", "Group norm 8 layer 1 · norm1")
             s.send("q")
             s.finish(60)
             assert s.process.returncode == 0

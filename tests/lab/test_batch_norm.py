@@ -11,7 +11,7 @@ from bntui.messages.arms import build_arms
 from bntui.messages.events import Explained, Started
 from bntui.messages.history import History
 from bntui.tui.theme import Look
-from bntui.tui.views.explanation import explain_page
+from bntui.tui.views.explanation import explain_book
 
 X = np.array([[1.0], [4.0], [7.0], [11.0]])
 
@@ -31,9 +31,10 @@ def page(width: int) -> str:
     history = History()
     history.apply(Started("", {"lr": 0.01, "batch_size": 4}, {}, {}, ARMS, {"batch": {"norm1": 1}}, 50, 200))
     values = tuple(X[:, 0].tolist())
-    history.apply(Explained(1, "batch", "norm1", 0, 0.1, 1e-5, True, 1.0, 0.0, 0.0, 1.0, values, values, True))
-    shown = explain_page(history, Look(), width)
-    return "\n".join(shown.line(i).plain for i in range(shown.height))
+    read = Explained(1, "batch", "norm1", 0, 0.1, 1e-5, True, 1.0, 0.0, 0.0, 1.0, values, values, True)
+    history.apply(read)
+    book = explain_book(read, history, Look(), width, 400)
+    return "\n".join(line.plain for page in range(book.pages) for line in book.lines(page))
 
 
 @pytest.mark.parametrize("where", ["command", "view"])

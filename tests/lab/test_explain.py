@@ -7,24 +7,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.cells import cell_len
 
 from bntui.cli import main
-from bntui.lab.explain import EXAMPLE, explain
+from bntui.lab.explain import CELL, EXAMPLE, LINE, explain
 
 
-def matrix(lines: list[str], title: str, after: str) -> np.ndarray:
-    """The numbers printed below the first line with `title` that follows a line with `after`."""
+def matrix(lines: list[str], title: str, after: str, columns: int = 3) -> np.ndarray:
+    """The numbers at the right of the first line with `title` that follows a line with `after`, and below it."""
     start = next(i for i, line in enumerate(lines) if after in line)
     at = next(i for i, line in enumerate(lines[start:], start) if line.strip().startswith(title))
+    cells = [line.ljust(LINE) for line in lines[at:]]
+    cells[0] = cells[0].replace("\u0302", "")
     rows = []
-    for line in lines[at + 1 :]:
+    for i, line in enumerate(cells):
+        numbers = line[-CELL * columns :].split()
+        if i and line[:20].strip():
+            break
         try:
-            rows.append([float(word) for word in line.split()])
+            rows.append([float(word) for word in numbers])
         except ValueError:
-            break
-        if not line.strip():
-            break
-    return np.array([row for row in rows if row])
+            # The title took all of its line.
+            if i:
+                break
+    return np.array([row for row in rows if len(row) == columns])
+
+
+def weighted(z: torch.Tensor) -> torch.Tensor:
+    """The loss of the explanation."""
+    return (torch.arange(1, len(z) + 1, dtype=z.dtype)[:, None] * z).sum() / len(z)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -38,23 +49,46 @@ def test_the_printed_numbers_are_pytorchs_own(layers: int) -> None:
     z = x
     for module in modules:
         z = torch.relu(module(z))
-    loss = (z**2).mean()
+    loss = weighted(z)
     loss.backward()
     lines = list(explain(EXAMPLE, layers))
     assert f"{loss.item():.6g}" in next(line for line in lines if line.startswith("Loss"))
     first, last = "Layer 1, backward", f"Layer {layers}, backward"
     assert x.grad is not None
+    assert matrix(lines, "input", "Layer 1, forward").tolist() == EXAMPLE.tolist()
     assert matrix(lines, "6 input", first) == pytest.approx(x.grad.numpy(), abs=6e-5)
     for module, title in ((modules[0], first), (modules[-1], last)):
         assert module.weight.grad is not None and module.bias.grad is not None
         assert matrix(lines, "2 scale", title)[0] == pytest.approx(module.weight.grad.numpy(), abs=6e-5)
         assert matrix(lines, "1 shift", title)[0] == pytest.approx(module.bias.grad.numpy(), abs=6e-5)
+    assert matrix(lines, "ReLU", f"Layer {layers}, forward") == pytest.approx(z.detach().numpy(), abs=6e-5)
     assert matrix(lines, "running variance", f"Layer {layers}, forward")[0] == pytest.approx(
         modules[-1].running_var.numpy(), abs=6e-5
     )
-    y = modules[0].eval()(torch.tensor(EXAMPLE))
-    if layers > 1:
-        assert matrix(lines, "scaled", "eval mode") == pytest.approx(y.detach().numpy(), abs=6e-5)
+    evaluated = torch.tensor(EXAMPLE, requires_grad=True)
+    y = modules[0].eval()(evaluated)
+    y.sum().backward()
+    assert evaluated.grad is not None
+    assert matrix(lines, "scaled", "eval mode") == pytest.approx(y.detach().numpy(), abs=6e-5)
+    assert matrix(lines, "backward", "eval mode")[0] == pytest.approx(evaluated.grad[0].numpy(), abs=6e-5)
+
+
+def test_the_example_fits_two_screens_and_its_channels_differ() -> None:
+    lines = list(explain(EXAMPLE))
+    assert len(lines) <= 60
+    assert all(cell_len(line) <= LINE for line in lines)
+    normalized = matrix(lines, "3 normalize", "forward")
+    assert all(abs(normalized[:, i] - normalized[:, j]).max() > 0.1 for i, j in ((0, 1), (0, 2), (1, 2)))
+    # The gradient that comes back is none of rounding and ε alone.
+    assert (abs(matrix(lines, "6 input", "backward")).max(0) > 1e-3).all()
+    assert len(list(explain(EXAMPLE, 3))) > len(lines)
+
+
+def test_what_is_repeated_is_said_not_printed_again() -> None:
+    alone, of_two = "\n".join(explain(EXAMPLE)), "\n".join(explain(EXAMPLE, 2))
+    for said in ("γ 1, β 0; the same as x\u0302", "the same as ∂y, as γ is 1"):
+        assert said in alone and said in of_two
+    assert "γ 0.8, β -0.2  " in of_two
 
 
 def test_a_csv_file_with_names_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

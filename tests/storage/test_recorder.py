@@ -3,17 +3,25 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 from bntui.config.options import RunConfig
 from bntui.errors import ExportError, UsageError
 from bntui.messages import control as c
-from bntui.messages.events import Event, Loading, Notice, Started
+from bntui.messages.events import QUANTILES, Event, Loading, Notice, Started
 from bntui.messages.history import History
 from bntui.storage.files import write_whole
 from bntui.storage.recorder import Recorder
+from bntui.storage.results import schema
 from bntui.training import session
+from bntui.tui.sources.playback import Playback
+
+
+def validate(built: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator(schema()).validate(built)
 
 
 def record(config: RunConfig, schedule: list[tuple[int, c.Command]] | None = None) -> Recorder:
@@ -154,3 +162,27 @@ def test_a_pipe_in_a_run_folder_is_replaced_and_not_written_to(tmp_path: Path) -
     os.mkfifo(tmp_path / "results.json")
     write_whole(tmp_path / "results.json", "text", own=True)
     assert (tmp_path / "results.json").read_text() == "text"
+
+
+def test_the_journal_and_the_results_tell_what_was_evaluated_within_epochs(tmp_path: Path) -> None:
+    recorder = record(small(tmp_path, train_samples=4_400, validation_samples=300, epochs=2))
+    folder, history = tmp_path / "run", recorder.history
+    assert [(row.epoch, row.step, row.samples) for row in history.evaluations] == [
+        (1, 35, 256), (1, 69, 256), (2, 183, 256), (2, 229, 256),
+    ]  # fmt: skip
+    shares = history.steps.points("accuracy")[1]
+    assert {len(of_arm) for of_arm in shares.values()} == {274}
+    assert shares["batch"][-1] > shares["batch"][0] and history.evaluating is None
+    results = json.loads((folder / "results.json").read_text())
+    validate(results)
+    for path in (folder, folder / "results.json"):
+        opened, played = History(), Playback(str(path))
+        while events := played.poll():
+            for event in events:
+                opened.apply(event)
+        assert played.problem == ""
+        assert opened.evaluations == history.evaluations
+        assert opened.steps.points("accuracy") == history.steps.points("accuracy")
+        assert opened.flow[-1].arms["batch"][0].quantiles == history.flow[-1].arms["batch"][0].quantiles
+        assert len(opened.flow[-1].arms["batch"][0].quantiles) == len(QUANTILES)
+        assert opened.flow[-1].arms["none"][-1].update_ratio == history.flow[-1].arms["none"][-1].update_ratio > 0

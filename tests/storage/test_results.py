@@ -24,12 +24,18 @@ def history(loss: float = 0.5, status: str = "completed", width: int = 2) -> His
     dataset = {"name": "synthetic", "source": "z", "train_samples": 64, "validation_samples": 9, "sha256": "0" * 64}
     split = {"batch": e.Metrics(loss, 0.75), "none": e.Metrics(1.0, 0.5)}
     row = (1.0, *(width - 1) * (loss,))
+    quantiles = tuple(float(i) for i in range(len(e.QUANTILES)))
+    flow = e.LayerFlow("linear1", 1.0, 2.0, (0.0, 1.0, 2.0), 0.5, (0.0, 1.0, 2.0), quantiles, 1e-3)
+    last = e.LayerFlow("linear2", 1.0, 2.0, (), math.nan)
     events: list[e.Event] = [
         e.Started("2026-01-01T00:00:00+00:00", {**config.to_dict(), "command": config.to_command()}, environment,
                   dataset, build_arms(config.arms), {"batch": {"norm1": width}}, 2, 4),
-        e.Stepped(2, 1, {"batch": (loss, 1.0), "none": (1.0, 1.0)}, 0.5),
+        e.Stepped(1, 1, {"batch": (loss,), "none": (1.0,)}, 0.25, {"batch": (0.25,), "none": (0.5,)}),
+        e.Evaluated(1, 1, 7, 0.125, split),
+        e.Stepped(2, 1, {"batch": (1.0,), "none": (1.0,)}, 0.5, {"batch": (0.75,), "none": (0.0,)}),
         e.EpochEnded(1, 2, 0.01, 0.5, 0.25, split, split),
         e.NormalizationRead(1, 2, {"batch": (e.LayerStatistics("norm1", *[row] * 6),)}),
+        e.FlowRead(1, 2, {arm: (flow, last) for arm in split}),
         e.Intervened(2, 2, "learning_rate", 0.01, 0.02),
         e.Alert(1, "batch", "diverged", "no longer a number"),
         e.Finished(status, 2, {"batch": "a" * 64, "none": "b" * 64}, 3.0),
@@ -63,7 +69,16 @@ def test_results_hold_what_happened() -> None:
             "validation": {"batch": {"loss": 0.5, "accuracy": 0.75}, "none": {"loss": 1.0, "accuracy": 0.5}},
         }
     ]
-    assert built["steps"] == {"step": [1, 2], "loss": {"batch": [0.5, 1.0], "none": [1.0, 1.0]}}
+    assert built["steps"] == {
+        "step": [1, 2],
+        "loss": {"batch": [0.5, 1.0], "none": [1.0, 1.0]},
+        "accuracy": {"batch": [0.25, 0.75], "none": [0.5, 0.0]},
+    }
+    split = built["epochs"][0]["validation"]
+    assert built["evaluations"] == [{"epoch": 1, "step": 1, "samples": 7, "seconds": 0.125, "validation": split}]
+    first, last = built["flow"][0]["arms"]["batch"]
+    assert (first["quantiles"][:3], len(first["quantiles"]), first["update_ratio"]) == ([0, 1, 2], 25, 1e-3)
+    assert (last["quantiles"], last["update_ratio"]) == ([], None)
     assert built["normalization"] == [
         {
             "arm": "batch",
@@ -127,13 +142,50 @@ def test_of_very_wide_layers_an_even_choice_of_channels_is_told() -> None:
     assert again.normalization_now is not None and len(again.normalization_now.arms["batch"][0].weight) == 3_334
 
 
-@pytest.mark.parametrize("part", ["arms", "epochs", "steps", "normalization", "flow", "probes", "summary", "plans"])
+@pytest.mark.parametrize(
+    "part", ["arms", "epochs", "steps", "evaluations", "normalization", "flow", "probes", "summary", "plans"]
+)
 def test_results_tell_the_history_that_they_were_made_of(part: str) -> None:
     built = results.build(history())
     again = History()
     for event in events_of(json.loads(results.to_json(built)), "open x"):
         again.apply(event)
     assert results.build(again)[part] == built[part]
+
+
+def test_results_without_what_was_added_later_still_open() -> None:
+    built = results.build(history())
+    del built["evaluations"], built["steps"]["accuracy"]
+    for layer in built["flow"][0]["arms"]["batch"]:
+        del layer["quantiles"], layer["update_ratio"]
+    validate(built)
+    again = History()
+    for event in events_of(built, "open x"):
+        again.apply(event)
+    assert again.steps.points()[1] == {"batch": [0.5, 1.0], "none": [1.0, 1.0]}
+    assert all(math.isnan(share) for shares in again.steps.points("accuracy")[1].values() for share in shares)
+    assert again.evaluations == []
+    flow = again.flow[0].arms["batch"][0]
+    assert flow.quantiles == () and math.isnan(flow.update_ratio) and flow.percentiles == (0.0, 1.0, 2.0)
+    validate(results.build(again))
+
+
+@pytest.mark.parametrize(
+    ("layer", "accuracy"),
+    [
+        ({"quantiles": [1.0]}, 0.5),
+        ({"quantiles": [2.0, 1.0] + [3.0] * 23}, 0.5),
+        ({"update_ratio": -1}, 0.5),
+        ({}, 1.5),
+    ],
+)
+def test_readings_that_no_run_tells_of_are_refused(layer: dict[str, Any], accuracy: float) -> None:
+    built = results.build(history())
+    events_of(built, "open x")
+    built["flow"][0]["arms"]["batch"][0].update(layer)
+    built["steps"]["accuracy"]["none"][1] = accuracy
+    with pytest.raises(UsageError, match="damaged"):
+        events_of(built, "open x")
 
 
 def test_results_of_the_first_version_open_in_the_form_of_today() -> None:
@@ -146,7 +198,8 @@ def test_results_of_the_first_version_open_in_the_form_of_today() -> None:
     assert read["steps"]["loss"] == {"group:1": first["steps"]["bn_loss"], "batch": first["steps"]["plain_loss"]}
     assert read["state_sha256"] == {"group:1": first["state_sha256"]["bn"], "batch": first["state_sha256"]["plain"]}
     assert [row["arm"] for row in read["normalization"]] == ["group:1", "group:1"]
-    assert read["flow"][0]["arms"]["batch"] == first["flow"][0]["plain"]
+    unknown = {"quantiles": [], "update_ratio": None}
+    assert read["flow"][0]["arms"]["batch"] == [{**layer, **unknown} for layer in first["flow"][0]["plain"]]
     assert read["probes"][0]["arms"]["group:1"] == first["probes"][0]["bn"]
     assert [(row["action"], row["to"]) for row in read["interventions"]] == [
         ("dropout", 0.2), ("restart_arm", "batch"), ("batch_size", 16),

@@ -27,10 +27,10 @@ from bntui.errors import DeviceError, UsageError
 from bntui.messages import control as c
 from bntui.messages import events as e
 from bntui.storage.schedule import scheduled as planned
-from bntui.training import checkpoint, evaluation, session
+from bntui.training import checkpoint, evaluation, session, within_epochs
 from bntui.training.checkpoint import DamagedError, OutdatedError, pack, unpack
 from bntui.training.evaluation import evaluate
-from training_runs import evaluations, hashes, losses, only, readings, run
+from training_runs import accuracies, evaluations, hashes, losses, only, readings, run
 
 Schedule = list[tuple[int, c.Command]]
 
@@ -87,6 +87,8 @@ def numbers(*parts: list[e.Event]) -> dict[str, Any]:
     events = [event for part in parts for event in part]
     return {
         "losses": list(map(repr, losses(events))),
+        "accuracies": accuracies(events),
+        "within epochs": training_runs.within_epochs(events),
         "epochs": list(map(repr, evaluations(events))),
         "normalization": list(map(repr, readings(events, e.NormalizationRead))),
         "flow": list(map(repr, readings(events, e.FlowRead))),
@@ -739,3 +741,18 @@ def test_any_order_of_commands_ends_and_what_is_resumed_is_the_same(
     rows = [row for row in only(since, e.Intervened) if row.action in INTERVENTIONS]
     again = run(config, [(row.step, c.Change(row.action, row.after)) for row in rows])
     assert_equal(numbers(since), numbers(again), ("losses", "epochs", "normalization", "hash"))
+
+
+@pytest.mark.parametrize("stop", [1, 3, 10, 11, 20, 23, 30, 59])
+def test_a_run_that_goes_on_is_evaluated_within_epochs_as_if_it_had_not_stopped(
+    stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(within_epochs, "BUDGET", 3.0)
+    within_epochs.places.cache_clear()
+    changes: Schedule = [(5, c.Change("batch_size", 4)), (33, c.Change("bn_eval", "precise"))]
+    whole = run(small(), changes)
+    assert len(only(whole, e.Evaluated)) > 10
+    store = Store()
+    parts = [run(small(), [*changes, (stop, c.Stop())], store), resume(small(), [], store)]
+    assert_equal(numbers(*parts), numbers(whole))
+    within_epochs.places.cache_clear()

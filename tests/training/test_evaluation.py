@@ -335,3 +335,31 @@ def test_an_evaluation_that_is_stopped_has_no_result_and_leaves_nothing_behind(a
     found = Evaluator(data).evaluate(arms.by_name, settings(bn_eval="precise"), stopping)
     assert (found is None) == (after < 2)
     assert [(module.rows, module.estimate) for module in arms.batch_norms] == [(0, None)] * 2
+
+
+@pytest.mark.parametrize("changed", [{}, {"shift": "inversion:1"}, {"bn_eval": "batch"}])
+def test_some_are_an_even_choice_of_the_validation_samples(changed: dict[str, Any]) -> None:
+    data = source(validation=333)
+    arms = trained(data.train)
+    evaluator = Evaluator(data)
+    rows = [i * 333 // 100 for i in range(100)]
+    some = ResidentSource(
+        "", "", "", data.train, Samples(data.validation.images[rows], data.validation.labels[rows]), 1
+    )
+    expected = results(some, arms, **changed)[1]
+    assert evaluator.evaluate_some(arms.by_name, settings(**changed), 100) == expected
+    everything = evaluator.evaluate_some(arms.by_name, settings(**changed), 333)
+    assert everything == results(data, arms, **changed)[1]
+
+
+def test_for_some_the_statistics_are_estimated_over_as_many_evenly_chosen() -> None:
+    data = source(train=900, validation=600)
+    arms = trained(data.train)
+    rows = {count: [i * count // 300 for i in range(300)] for count in (900, 600)}
+    parts = [Samples(part.images[rows[len(part)]], part.labels[rows[len(part)]])
+             for part in (data.train, data.validation)]  # fmt: skip
+    some = ResidentSource("", "", "", *parts, seed=1)
+    for changed in ({"bn_eval": "precise"}, {"adapt_bn": True, "shift": "contrast:0.5"}):
+        found = Evaluator(data).evaluate_some(arms.by_name, settings(**changed), 300)
+        assert found == results(some, arms, **changed)[1]
+        assert found["batch"] != Evaluator(data).evaluate_some(arms.by_name, settings(), 300)["batch"]

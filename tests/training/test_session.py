@@ -20,10 +20,11 @@ from bntui.messages import events as e
 from bntui.messages.alerts import gradient_ratio
 from bntui.models import mlp
 from bntui.probes import mechanism
-from bntui.training import evaluation, observer, session
+from bntui.training import evaluation, observer, session, stopwatch, within_epochs
 from bntui.training.evaluation import evaluate
 from bntui.training.fused.engine import FusedEngine
-from training_runs import hashes, losses, numbers, only, readings, run, small
+from training_runs import accuracies, hashes, losses, numbers, only, readings, run, small
+from training_runs import within_epochs as evaluated
 
 
 def test_the_events_of_a_run() -> None:
@@ -54,6 +55,111 @@ def test_how_often_losses_are_read_changes_no_number(monkeypatch: pytest.MonkeyP
     often = run(small())
     assert len(only(often, e.Stepped)) == 60
     assert numbers(often) == numbers(seldom)
+
+
+@pytest.mark.parametrize("engine", ["fused", "autograd"])
+def test_the_accuracy_of_each_batch_is_that_of_the_net_before_its_update(engine: str) -> None:
+    config = small(engine=engine, epochs=1, threads=1, dropout=0.2)
+    told = accuracies(run(config))
+    source = load(config, torch.device("cpu"), lambda *_: None, print)
+    arms = mlp.build(config, torch.device("cpu"))
+    source.begin(arms.generator)
+    optimizer = torch.optim.Adam([p for model in arms.by_name.values() for p in model.parameters()], config.lr)
+    expected = []
+    for x, y in source.epoch(config.batch_size):
+        logits = [model.train()(x) for model in arms.by_name.values()]
+        expected.append(tuple((of.argmax(1) == y).double().mean().item() for of in logits))
+        optimizer.zero_grad()
+        sum((torch.nn.functional.cross_entropy(of, y) for of in logits), torch.zeros(())).backward()
+        optimizer.step()
+    assert len(told) == 20
+    assert told == [pytest.approx(row, abs=0.04) for row in expected]
+    assert told[:3] == expected[:3]
+
+
+def middling(**options: Any) -> RunConfig:
+    """Two epochs of 203 steps, on enough samples that two to three evaluations within each are not too many."""
+    return small(**{"train_samples": 6_500, "validation_samples": 300, "epochs": 2, **options})
+
+
+def test_within_epochs_an_even_choice_of_the_validation_samples_is_evaluated() -> None:
+    events = run(middling())
+    found = evaluated(events)
+    assert [(row.epoch, row.step, row.samples) for row in found] == [
+        (1, 26, 256), (1, 51, 256), (1, 102, 256), (2, 254, 256), (2, 305, 256), (2, 356, 256),
+    ]  # fmt: skip
+    # Of each, all losses up to its step have been told.
+    for place, event in enumerate(events):
+        if isinstance(event, e.Evaluated):
+            assert max(row.step for row in events[:place] if isinstance(row, e.Stepped)) == event.step
+            assert list(event.validation) == ["batch", "none"] and event.seconds > 0
+    last, whole = found[2].validation["batch"], only(events, e.EpochEnded)[0].validation["batch"]
+    assert found[0].validation["batch"].accuracy < last.accuracy == pytest.approx(whole.accuracy, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.3, "bn_noise": 0.3},
+        {"bn_eval": "precise", "arms": "batch-renorm,batch,layer"},
+        {"bn_eval": "batch", "shift": "noise:0.3", "engine": "autograd", "dropout": 0.3},
+        {"adapt_bn": True, "shift": "contrast:0.5", "bn_momentum": "cumulative"},
+    ],
+)
+def test_no_number_changes_by_what_is_evaluated_within_epochs(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_them = run(middling(**options))
+    assert evaluated(with_them)
+    monkeypatch.setattr(within_epochs, "passed", lambda *_: False)
+    without = run(middling(**options))
+    assert not evaluated(without)
+    assert numbers([event for event in with_them if not isinstance(event, e.Evaluated)]) == numbers(without)
+
+
+def test_who_watches_and_who_pauses_sees_the_same_evaluations() -> None:
+    alone = run(middling(max_steps=120))
+    watched = run(middling(max_steps=120), watching=c.WATCHED)
+    stepwise: list[tuple[int, c.Command]] = [(24, c.Pause(True)), *((24 + i, c.Step()) for i in range(9))]
+    paused = run(middling(max_steps=120), [*stepwise, (33, c.Pause(False))])
+    assert len(evaluated(alone)) == 3
+    assert numbers(alone) == numbers(watched) == numbers(paused)
+
+
+def test_where_an_epoch_or_the_run_ends_it_is_evaluated_whole_and_not_in_part() -> None:
+    events = run(middling(max_steps=51))
+    assert [row.step for row in evaluated(events)] == [26]
+    assert [row.step for row in only(events, e.EpochEnded)] == [51]
+    # A batch as large as the epoch passes all places with its only step.
+    assert evaluated(run(middling(batch_size=6_500))) == []
+
+
+def test_evaluation_within_epochs_takes_no_training_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self) -> float:
+            return self.now
+
+    def evaluate_some(self: evaluation.Evaluator, *rest: Any) -> evaluation.Metered:
+        clock.now += 1.0
+        return genuine(self, *rest)
+
+    clock, genuine = Clock(), evaluation.Evaluator.evaluate_some
+    monkeypatch.setattr(stopwatch, "time", clock)
+    monkeypatch.setattr(evaluation.Evaluator, "evaluate_some", evaluate_some)
+    events = run(middling(epochs=1))
+    assert clock.now == 3.0
+    assert only(events, e.Stepped)[-1].seconds == only(events, e.EpochEnded)[-1].train_seconds == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_an_evaluation_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    monkeypatch.setattr(session, "EMIT_SECONDS", seconds)
+    monkeypatch.setattr(evaluation, "_ROWS_AT_ONCE", 200)
+    events = run(small(epochs=1))
+    expected = [200, 400, 600, 650, 750] if seconds == 0 else [750]
+    assert only(events, e.Evaluating) == [e.Evaluating(20, done, 750) for done in expected]
 
 
 def test_both_arms_learn_and_batch_norm_is_ahead() -> None:

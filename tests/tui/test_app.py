@@ -13,15 +13,15 @@ from bntui.messages import control as c
 from bntui.messages import events as e
 from bntui.tui.app import BntuiApp
 from bntui.tui.keys import KEYS, bindings, keys_of
+from bntui.tui.looking import HELP_GROUPS
 from bntui.tui.theme import Look
-from bntui.tui.views.charts import ChartView
 from scripted_app import Script, dialog_says, play, run_events, screen_text, settle
 
 SIZES = [(160, 48), (80, 24), (40, 12), (300, 100), (20, 5)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("view", ["1", "2", "3", "33", "4", "5"])
+@pytest.mark.parametrize("view", ["1", "2", "3", "4", "5", "6"])
 @pytest.mark.parametrize("epochs", [0, 3])
 def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: str, epochs: int) -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
@@ -31,7 +31,7 @@ def test_every_view_at_every_size_shows_something(size: tuple[int, int], view: s
         assert len(lines) == size[1]
         assert any(line.strip() for line in lines)
         if size[0] < 40:
-            assert not epochs or ("running 300" in lines[0] and "BN 0.8500 w/o 0.8200" in lines[1])
+            assert not epochs or ("running 300" in lines[0] and "With BN .8500" in lines[1])
             assert ("this view is shown" if view == "1" else "larger window needed") in "\n".join(lines[1:])
 
     play(Script(*(run_events(epochs) if epochs else [])), act, size)
@@ -42,8 +42,8 @@ def test_the_charts_view_tells_what_a_person_looks_for() -> None:
         text = screen_text(app)
         for wanted in (
             "train loss", "validation loss", "train accuracy", "validation accuracy", "fashion-mnist 60,000/10,000",
-            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN 0.8500", "Without 0.8200", "BN ahead by 3.0 points",
-            "lr 0.01", "BN on", "statistics live", "running", "BN layer 1 of 2, 3 channels", "moved since epoch 2",
+            "cpu", "seed 1", "epoch 4/5", "60 %", "With BN .8500", "Without BN .8200", "With BN ahead by 3.0 points",
+            "lr 0.01", "BN on", "statistics live", "running", "BN 1 · norm1 · gap, σ",
         ):  # fmt: skip
             assert wanted in text, wanted
 
@@ -53,7 +53,7 @@ def test_the_charts_view_tells_what_a_person_looks_for() -> None:
 def test_before_the_first_event_it_says_what_it_loads() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
         assert "downloading mnist  50 %" in screen_text(app)
-        assert "after epoch 1" in screen_text(app)
+        assert "appears with the first evaluation" in screen_text(app)
         await pilot.press("left", "right", "y", "m", "t", "z", "c", "left_square_bracket")
         await settle(pilot)
 
@@ -120,15 +120,14 @@ def test_the_learning_rate_is_typed_and_checked() -> None:
         ("n", "1", "takes a whole number from 2", "16", c.Change("batch_size", 16)),
         ("d", "1", "takes a number from 0 up to", "0.25", c.Change("dropout", 0.25)),
         ("o", "-1", "takes a number from 0 to 10", "0.5", c.Change("bn_noise", 0.5)),
-        ("e", "btch", "did you mean batch", "single", c.Change("bn_eval", "single")),
-        ("v", "blur:1", "KIND:STRENGTH", "rotation:30", c.Change("shift", "rotation:30")),
+        ("vt", "blur:1", "KIND:STRENGTH", "rotation:15", c.Change("shift", "rotation:15")),
     ],
 )
 def test_a_setting_is_typed_and_checked(key: str, wrong: str, complaint: str, typed: str, change: c.Change) -> None:
     script = Script(*run_events())
 
     async def act(pilot: Any, app: BntuiApp) -> None:
-        await pilot.press(key)
+        await pilot.press(*key)
         await pilot.press("ctrl+u", *wrong, "enter")
         await pilot.pause()
         assert dialog_says(app, complaint)
@@ -137,6 +136,41 @@ def test_a_setting_is_typed_and_checked(key: str, wrong: str, complaint: str, ty
         assert script.asked() == [change]
 
     play(script, act)
+
+
+@pytest.mark.parametrize(
+    ("keys", "change"),
+    [
+        (("e", "3"), c.Change("bn_eval", "single")),
+        (("e", "down", "enter"), c.Change("bn_eval", "batch")),
+        (("v", "2"), c.Change("shift", "rotation:30")),
+        (("v", "up", "up", "up", "enter"), c.Change("shift", "inversion:1")),
+    ],
+)
+def test_a_value_is_chosen_from_a_list(keys: tuple[str, ...], change: c.Change) -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press(keys[0])
+        await pilot.pause()
+        row = INTERVENTIONS[change.name]
+        assert all(dialog_says(app, says) for _, says in row.choices)
+        assert f"> 1  {row.default}" in screen_text(app)
+        await pilot.press(*keys[1:])
+        await pilot.pause()
+        assert script.asked() == [change]
+        await pilot.press(keys[0], "escape")
+        await pilot.pause()
+        assert script.asked() == [] and not app._dialog.is_open
+
+    play(script, act)
+
+
+def test_every_choice_is_a_value_that_the_intervention_takes() -> None:
+    rows = [row for row in INTERVENTIONS.values() if row.choices]
+    assert [row.name for row in rows] == ["bn_eval", "shift"]
+    for row in rows:
+        assert [row.parse(value) for value, _ in row.choices] == [value for value, _ in row.choices]
 
 
 def test_after_a_failed_write_export_asks_for_another_place(tmp_path: Any) -> None:
@@ -185,8 +219,8 @@ def test_changed_settings_stand_in_the_status() -> None:
 
 def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = Intervention(
-        name="mixup", parse=parsers.share, default=0.0, key="k", key_name="mixup", hint="mixup…", help="type a mixup",
-        prompt="Mixup: share of the other image", marker="k", word="mixup", state_word="mix",
+        name="mixup", parse=parsers.share, default=0.0, key="h", key_name="mixup", hint="mixup…", help="type a mixup",
+        prompt="Mixup: share of the other image", marker="h", word="mixup", state_word="mix",
     )  # fmt: skip
     switch = Intervention(
         name="cutout", parse=parsers.on_off, default=False, key="j", key_name="cutout", hint="cut", help="cut holes",
@@ -198,7 +232,7 @@ def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: py
     script = Script(*run_events())
 
     async def act(pilot: Any, app: BntuiApp) -> None:
-        await pilot.press("k")
+        await pilot.press("h")
         await pilot.pause()
         assert "Mixup: share of the other image" in screen_text(app)
         await pilot.press("ctrl+u", *"2", "enter")
@@ -210,7 +244,7 @@ def test_a_row_of_the_table_is_all_that_a_new_intervention_needs(monkeypatch: py
         await settle(pilot)
         rows = screen_text(app).split("\n")
         assert "mix 0.25 cutout" in rows[-2]
-        assert re.search(r"k *j", rows[2][:48])
+        assert re.search(r"h─*j", "\n".join(row[:48] for row in rows))
         assert "mixup 0 → 0.25" in "\n".join(rows) and "cutout whole → cut" in "\n".join(rows)
 
     play(script, act, keys=(*KEYS, *keys_of([typed, switch])))
@@ -281,9 +315,36 @@ def test_help_lists_every_key_of_the_table() -> None:
             assert key.help in text, key.action
         await pilot.press("escape")
         await pilot.pause()
-        assert "Keys" not in screen_text(app)
+        assert "Keys that" not in screen_text(app)
 
-    play(Script(*run_events()), act, (120, 60))
+    play(Script(*run_events()), act, (120, 90))
+
+
+def test_help_has_first_what_can_be_done_here_and_now() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        here, _, elsewhere = screen_text(app).partition("In other views, or at another time")
+        assert "pause or resume training" in here and "explain the chosen channel" in elsewhere
+        await pilot.press("escape", "2", "question_mark")
+        await pilot.pause()
+        here, _, elsewhere = screen_text(app).partition("In other views, or at another time")
+        assert "explain the chosen channel" in here and "smoothing: off" in elsewhere
+        places = [here.index(f"│  {title} ") for title in HELP_GROUPS.values()]
+        assert places == sorted(places)
+
+    play(Script(*run_events()), act, (120, 90))
+
+
+def test_once_the_run_has_ended_the_hints_offer_what_can_be_done() -> None:
+    script = Script(*run_events(), e.Finished("completed", 500, {"batch": "a", "none": "b"}, 9.0), running=False)
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        hints = screen_text(app).split("\n")[-1].split("  ")
+        assert [hint.strip() for hint in hints][:3] == ["r run again", "k more epochs", "x export"]
+        assert "pause" not in screen_text(app).split("\n")[-1]
+
+    play(script, act)
 
 
 def test_every_key_of_the_table_has_an_action_and_none_stands_twice() -> None:
@@ -293,27 +354,68 @@ def test_every_key_of_the_table_has_an_action_and_none_stands_twice() -> None:
         assert hasattr(BntuiApp, f"action_{key.action.partition('(')[0]}")
 
 
-def test_charts_are_cycled_and_views_switched() -> None:
+def test_a_panel_is_focused_shown_alone_and_all_come_back() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
-        shown = []
-        for _ in range(5):
-            await pilot.press("c")
-            await pilot.pause()
-            shown.append([chart.chart for chart in app.query("#grid ChartView").results(ChartView) if chart.display])
-        assert [len(names) for names in shown] == [1, 1, 1, 1, 4]
-        assert [names[0] for names in shown[:4]] == [
-            "train-loss",
-            "validation-loss",
-            "train-accuracy",
-            "validation-accuracy",
-        ]
-        await pilot.press("2", "right_square_bracket")
+        panels = app._views.panels
+        assert panels is not None
+        every = [panel.kind.name for panel in panels.shown]
+        assert every[:2] == ["train-loss", "validation-loss"] and "heat-map" in every
+        await pilot.press("tab", "tab", "c")
+        await pilot.pause()
+        assert [panel.kind.name for panel in panels.shown] == ["validation-loss"]
         await settle(pilot)
-        assert "BN layer 2 of 2, 2 channels" in screen_text(app)
-        await pilot.press("5")
-        await settle(pilot)
+        assert panels.shown[0].size.width == 160
+        await pilot.press("c")
+        await pilot.pause()
+        assert [panel.kind.name for panel in panels.shown] == every
+        await pilot.press("shift+tab")
+        assert panels.focused is not None and panels.focused.kind.name == "train-loss"
+        await pilot.click("#score")
+        assert panels.focused is not None and panels.focused.kind.name == "score"
 
     play(Script(*run_events()), act)
+
+
+def test_a_key_of_other_views_says_where_it_does_something() -> None:
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("6", "m")
+        await pilot.pause()
+        assert "m (smooth) does something in view 1, not in this one" in screen_text(app)
+        assert app._views.view.smoothing == 0.95
+
+    play(Script(*run_events()), act)
+
+
+def test_undo_is_asked_for_where_there_is_something_to_undo() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        await pilot.press("u")
+        assert "no intervention to undo" in screen_text(app) and script.asked() == []
+        script.waiting = [e.Intervened(300, 4, "bn", True, False)]
+        await settle(pilot)
+        await pilot.press("u")
+        assert script.asked() == [c.Undo()]
+        script.waiting = [e.Undone(310, 300, "bn")]
+        await settle(pilot)
+        assert "BN on" in screen_text(app) and app.history.undoable is None
+
+    play(script, act)
+
+
+def test_the_guide_changes_with_what_happens_and_can_be_hidden() -> None:
+    script = Script(*run_events())
+
+    async def act(pilot: Any, app: BntuiApp) -> None:
+        assert "look for" in screen_text(app) and "b normalization off" in screen_text(app)
+        script.waiting = [e.Intervened(300, 4, "bn", True, False)]
+        await settle(pilot)
+        assert "With BN runs without its normalization" in screen_text(app)
+        await pilot.press("i")
+        await pilot.pause()
+        assert "look for" not in screen_text(app)
+
+    play(script, act)
 
 
 def test_captured_lines_and_interventions_are_in_the_log_without_control_characters() -> None:
@@ -323,7 +425,7 @@ def test_captured_lines_and_interventions_are_in_the_log_without_control_charact
 
     async def act(pilot: Any, app: BntuiApp) -> None:
         app._lines.append("a stray \x1b[2Jprint")
-        await pilot.press("5")
+        await pilot.press("6")
         await settle(pilot)
         text = screen_text(app)
         assert "a stray print" in text
@@ -335,7 +437,7 @@ def test_captured_lines_and_interventions_are_in_the_log_without_control_charact
 
 def test_ascii_only_is_ascii_only() -> None:
     async def act(pilot: Any, app: BntuiApp) -> None:
-        for view in ("1", "2", "3"):
+        for view in "123456":
             await pilot.press(view)
             await settle(pilot)
             body = screen_text(app).split("\n")
@@ -418,7 +520,7 @@ def test_keys_scroll_the_log_and_the_help() -> None:
     script = Script(*run_events(), *(e.Alert(300, "batch", "x", f"alert number {i}") for i in range(100)))
 
     async def act(pilot: Any, app: BntuiApp) -> None:
-        await pilot.press("5")
+        await pilot.press("6")
         await settle(pilot)
         assert "alert number 99" in screen_text(app)
         await pilot.press("home")
@@ -462,7 +564,7 @@ def test_what_can_not_be_written_is_said() -> None:
         script.problem = "journal.jsonl can't be written (No space left on device); training goes on"
         await settle(pilot)
         assert ["No space left" in notice.message for notice in app._notifications] == [True]
-        await pilot.press("5")
+        await pilot.press("6")
         await settle(pilot)
         assert "journal.jsonl can't be written" in screen_text(app)
 

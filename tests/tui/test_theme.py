@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 from rich.color import Color, ColorSystem
 
 from bntui.messages.arms import MOST
+from bntui.tui.plot.heat import DIVERGING, SEQUENTIAL, around_zero, between, heat_rows
 from bntui.tui.theme import ASCII_GLYPHS, COLOURS, GLYPHS, THEMES, Look
 
 # Machado, Oliveira & Fernandes 2009, "A Physiologically-based Model for Simulation of Color Vision Deficiency",
@@ -89,3 +91,59 @@ def test_every_arm_has_a_sign_of_its_own_in_one_cell() -> None:
     assert ASCII_GLYPHS.isascii()
     assert Look("ascii").glyphs == ASCII_GLYPHS and Look().glyphs == GLYPHS
     assert set(Look(coloured=False).colours) == {""}
+
+
+# Heat maps
+
+LEAST_STEP = 6.0
+"""Delta E between neighbours on a scale."""
+SAME_LIGHTNESS = 15.0
+"""Of equal sizes of opposite signs."""
+RAMP = {f"#{level:02x}{level:02x}{level:02x}" for level in range(8, 239, 10)}
+CUBE_LEVELS = {"00", "5f", "87", "af", "d7", "ff"}
+
+
+def seen_by(sight: str, colours: tuple[str, ...]) -> list[np.ndarray]:
+    return [lab(np.clip(SIGHTS[sight] @ linear(colour), 0, 1)) for colour in colours]
+
+
+@pytest.mark.parametrize("theme", COLOURS)
+def test_the_colours_of_heat_maps_are_exact_in_256_colours(theme: str) -> None:
+    for colour in (*DIVERGING[theme], *SEQUENTIAL[theme]):
+        assert colour in RAMP or {colour[1:3], colour[3:5], colour[5:]} <= CUBE_LEVELS, colour
+        # Rich counts light greys one step too low.
+        written = np.array(Color.parse(colour).downgrade(ColorSystem.EIGHT_BIT).get_truecolor())
+        wanted = np.array(Color.parse(colour).get_truecolor())
+        assert np.abs(written - wanted).max() <= (10 if colour in RAMP else 0), colour
+
+
+@pytest.mark.parametrize("sight", SIGHTS)
+@pytest.mark.parametrize("theme", COLOURS)
+def test_lightness_tells_sizes_and_hue_tells_signs(theme: str, sight: str) -> None:
+    palette = seen_by(sight, DIVERGING[theme])
+    middle = len(palette) // 2
+    away = 1 if theme == "dark" else -1
+    for side in (palette[middle::-1], palette[middle:]):
+        lightness = [away * colour[0] for colour in side]
+        assert lightness == sorted(lightness), DIVERGING[theme]
+        assert all(np.linalg.norm(a - b) >= LEAST_STEP for a, b in itertools.pairwise(side))
+    for i in range(middle):
+        assert abs(palette[i][0] - palette[-1 - i][0]) <= SAME_LIGHTNESS
+    for negative, positive in itertools.product(palette[:middle], palette[middle + 1 :]):
+        assert np.linalg.norm(negative - positive) >= LEAST_DISTANCE
+    sizes = [away * colour[0] for colour in seen_by(sight, SEQUENTIAL[theme])]
+    assert all(b - a >= LEAST_STEP for a, b in itertools.pairwise(sizes))
+
+
+@pytest.mark.parametrize(
+    "look", [Look(coloured=False), Look(few_colours=True), Look("ascii"), Look("block", "light", few_colours=True)]
+)
+def test_without_colours_signs_are_strokes_and_shades(look: Look) -> None:
+    values = [-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0]
+    (row,) = heat_rows([values], around_zero(values), look)
+    negative, zero, positive = row.plain[:3], row.plain[3], row.plain[4:]
+    assert not row.spans and len(set(row.plain)) == 7 and cell_len(row.plain) == 7
+    assert set(negative) <= set("≡E=-") and set(positive) <= set("░▒█+*#") and zero in "·."
+    assert look.ascii_only == row.plain.isascii()
+    (row,) = heat_rows([[0.0, 1.0, math.nan]], between([0.0, 1.0]), look)
+    assert row.plain in ("  █ "[1:], " # ") and row.plain[2] == " "

@@ -63,6 +63,7 @@ class FusedEngine:
         """By arm, what is called one after another: to look the methods up anew at every step takes time."""
         self._one = torch.ones((), device=self.parameters.values.device)
         self._taps: dict[str, dict[str, Tap]] | None = None
+        self.logits: list[Tensor] = []
 
     @property
     def learning_rate(self) -> float:
@@ -75,6 +76,7 @@ class FusedEngine:
 
     def forward_backward(self, x: Tensor, y: Tensor) -> Tensor:
         """As `Engine.forward_backward`."""
+        self.logits = []
         if self._taps is not None:
             return torch.stack([self._tapped(arm, taps, x, y) for arm, taps in self._taps.items()])
         losses = []
@@ -82,6 +84,7 @@ class FusedEngine:
             h = x
             for forward in forwards:
                 h = forward(h)
+            self.logits.append(h)
             loss, d = cross_entropy(h, y, self._one)
             for backward in backwards:
                 d = backward(d)
@@ -97,6 +100,7 @@ class FusedEngine:
             tap.input = h
             h = layer.forward(h)
             tap.output = h
+        self.logits.append(h)
         loss, d = cross_entropy(h, y, self._one)
         for name, layer in reversed(layers):
             tap = taps.get(name, nothing)

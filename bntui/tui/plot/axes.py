@@ -155,3 +155,15 @@ def brief(value: float) -> str:
     decimals = 2 - math.floor(math.log10(size))
     text = f"{value:.{min(decimals, 4)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def signed(value: float) -> str:
+    """Write a number with its sign and two digits, or the whole ones it has, in at most seven cells."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if not 1e-3 <= size < 9_999.5:
+        return ("+" if value > 0 else "") + scientific(value, 1)
+    return f"{value:+.{max(0, 1 - math.floor(math.log10(size)))}f}"

@@ -33,6 +33,17 @@ class Grid:
                 if 0 <= i < self.width:
                     self._chars[row][i], self._styles[row][i] = char, style
 
+    def lay(self, row: int, column: int, line: Text) -> None:
+        """Lay a line of one-cell characters over what is there; its spaces leave that as it was."""
+        if not 0 <= row < self.height:
+            return
+        plain, styles = line.plain, [""] * len(line.plain)
+        for span in line.spans:
+            styles[span.start : span.end] = [str(span.style)] * (min(span.end, len(plain)) - span.start)
+        for i, (char, style) in enumerate(zip(plain, styles, strict=True), column):
+            if 0 <= i < self.width and char != " ":
+                self._chars[row][i], self._styles[row][i] = char, style
+
     def set(self, row: int, column: int, char: str, style: str) -> None:
         """Write a character of one cell that can be shown, within the rectangle."""
         self._chars[row][column], self._styles[row][column] = char, style

@@ -13,18 +13,41 @@ from bntui.tui.plot.axes import brief
 from bntui.tui.theme import Look
 
 DIVERGING = {
-    "dark": ("#d787ff", "#af5fd7", "#875faf", "#5f5f87", "#303030", "#5f875f", "#5faf5f", "#87d75f", "#d7ff5f"),
-    "light": ("#5f0087", "#8700af", "#af5fd7", "#d7afff", "#eeeeee", "#afd7af", "#5faf5f", "#008700", "#005f00"),
+    "dark": ("#ff87ff", "#d75fd7", "#af00af", "#870087", "#262626", "#005f00", "#008700", "#00af00", "#5fd75f"),
+    "light": ("#870087", "#af00d7", "#d75fd7", "#ffafff", "#eeeeee", "#87d787", "#5faf5f", "#008700", "#005f00"),
 }
 """From the most negative value over zero to the most positive one, each exact in the 256-colour cube. Purple and green
-of equal lightness steps are told apart by people with any kind of colour blindness."""
+of equal sizes are about equally light, and are told apart by people with any kind of colour blindness."""
 SEQUENTIAL = {
     "dark": ("#1c1c1c", "#303030", "#4e4e4e", "#767676", "#afaf87", "#d7d787", "#ffff87"),
-    "light": ("#eeeeee", "#d0d0d0", "#b2b2b2", "#8a8a8a", "#5f5f5f", "#3a3a3a", "#1c1c1c"),
+    "light": ("#eeeeee", "#d0d0d0", "#b2b2b2", "#8a8a8a", "#626262", "#3a3a3a", "#1c1c1c"),
 }
 """From nothing to much."""
-_SIGNED, _SIGNED_ASCII = "█▓▒░·+*#@", "=:-. +*#@"
+SHADES = {
+    "dark": {
+        "#5fafff": ("#00005f", "#000087", "#005faf", "#0087d7"),
+        "#ff8700": ("#5f0000", "#870000", "#af5f00", "#d75f00"),
+        "#5fff87": ("#005f00", "#008700", "#00af5f", "#00d75f"),
+        "#ff0087": ("#5f005f", "#87005f", "#af005f", "#d7005f"),
+        "#ffff5f": ("#5f5f00", "#878700", "#afaf00", "#d7d700"),
+        "#875fff": ("#00005f", "#5f0087", "#5f00af", "#5f00d7"),
+    },
+    "light": {
+        "#005fd7": ("#d7d7ff", "#afd7ff", "#87afff", "#5f87d7"),
+        "#d75f00": ("#ffd7af", "#ffaf87", "#ffaf5f", "#ff875f"),
+        "#870087": ("#ffd7ff", "#d7afd7", "#d787d7", "#af5faf"),
+        "#d75faf": ("#ffd7d7", "#ffafd7", "#ff87d7", "#d787af"),
+        "#870000": ("#ffd7d7", "#d7afaf", "#d78787", "#af5f5f"),
+        "#0000af": ("#d7d7ff", "#afafff", "#8787d7", "#5f5faf"),
+    },
+}
+"""From little to much of each arm's accent, which comes after these. The nearest colours of the cube to a mixture have
+other hues; these were chosen to look like one colour."""
+_SIGNED, _SIGNED_ASCII = "≡=-·░▒█", "E=-.+*#"
+"""Strokes are negative, shades or stars positive."""
 _SIZED, _SIZED_ASCII = " ·░▒▓█", " .:+*#"
+_INKS = ("#e4e4e4", "#121212")
+"""Of a number on a dark, and on a light colour."""
 _CUBE = (0, 95, 135, 175, 215, 255)
 
 
@@ -80,22 +103,29 @@ def heat_rows(values: Sequence[Sequence[float]], scale: Scale, look: Look, colou
     colour
         `#rrggbb` of which shades stand for sizes; the grey ones by default.
     """
-    palette = _palette(scale, look, colour)
+    choices = _palette(scale, look, colour) if look.solid else _signs(scale, look)
+    # Rows are often repeated, to be seen; each is looked at once.
+    known: dict[int, list[str]] = {}
+    for row in values:
+        if id(row) not in known:
+            known[id(row)] = _picked(row, scale, choices)
+    picked = [known[id(row)] for row in values]
     if not look.solid:
-        signs = _signs(scale, look)
-        return [_runs([(_pick(signs, scale.share(value)), "") for value in row]) for row in values]
+        return [_runs([(sign, "") for sign in row]) for row in picked]
     lines = []
-    for i in range(0, len(values), 2):
-        upper, lower = values[i], values[i + 1] if i + 1 < len(values) else [math.nan] * len(values[i])
-        cells = []
-        for above, below in zip(upper, lower, strict=True):
-            top, bottom = (_pick(palette, scale.share(value)) for value in (above, below))
-            if top and bottom:
-                cells.append(("█", top) if top == bottom else ("▀", f"{top} on {bottom}"))
-            else:
-                cells.append(("▀", top) if top else ("▄", bottom) if bottom else (" ", ""))
-        lines.append(_runs(cells))
+    for i in range(0, len(picked), 2):
+        upper, lower = picked[i], picked[i + 1] if i + 1 < len(picked) else [""] * len(picked[i])
+        pairs = list(zip(upper, lower, strict=True))
+        cells = {pair: _halves(*pair) for pair in set(pairs)}
+        lines.append(_runs([cells[pair] for pair in pairs]))
     return lines
+
+
+def _halves(top: str, bottom: str) -> tuple[str, str]:
+    """Return the sign and the style that show a colour above another; an empty one leaves its half as it is."""
+    if top and bottom:
+        return ("█", top) if top == bottom else ("▀", f"{top} on {bottom}")
+    return ("▀", top) if top else ("▄", bottom) if bottom else (" ", "")
 
 
 def rows_in(lines: int, look: Look) -> int:
@@ -103,16 +133,32 @@ def rows_in(lines: int, look: Look) -> int:
     return 2 * lines if look.solid else lines
 
 
-def legend(scale: Scale, look: Look, colour: str = "") -> Text:
-    """Write the scale: its ends, and the colours or characters between them."""
-    text = Text().append(f"{brief(scale.low)} ")
+def legend(scale: Scale, look: Look, colour: str = "", ends: tuple[str, str] | None = None) -> Text:
+    """Write the scale: its ends, or what is written in their place, and the colours or characters between them."""
+    plus = "+" if scale.diverging and not look.ascii_only else ""
+    low, high = ends or (brief(scale.low), f"{plus}{brief(scale.high)}")
+    text = Text().append(f"{low} ")
     for sign, style in (
         (("█", style) for style in _palette(scale, look, colour))
         if look.solid
         else ((sign, "") for sign in _signs(scale, look))
     ):
         text.append(sign, style=style)
-    return text.append(f" {'+' if scale.diverging and not look.ascii_only else ''}{brief(scale.high)}")
+    return text.append(f" {high}")
+
+
+def cell_style(value: float, scale: Scale, look: Look) -> str:
+    """Return the style of a number that stands on the colour of its value; empty without colours, and for NaN."""
+    ground = colour_of(value, scale, look)
+    if not ground:
+        return ""
+    red, green, blue = (int(ground[i : i + 2], 16) for i in (1, 3, 5))
+    return f"{_INKS[0.3 * red + 0.59 * green + 0.11 * blue > 110]} on {ground}"
+
+
+def colour_of(value: float, scale: Scale, look: Look) -> str:
+    """Return the colour of a value; empty without colours, and for NaN."""
+    return _picked([value], scale, _palette(scale, look, ""))[0] if look.solid else ""
 
 
 def spread(x: Sequence[float], low: float, high: float, columns: int) -> list[int | None]:
@@ -145,7 +191,12 @@ def _palette(scale: Scale, look: Look, colour: str) -> Sequence[str]:
         return DIVERGING[look.theme]
     if colour:
         light = look.theme == "light"
-        return [SEQUENTIAL[look.theme][0], *(shade(colour, share, light) for share in (0.35, 0.5, 0.65, 0.8, 1.0))]
+        known = SHADES[look.theme].get(colour)
+        return [
+            SEQUENTIAL[look.theme][0],
+            *(known or [shade(colour, share, light) for share in (0.35, 0.5, 0.65, 0.8)]),
+            colour,
+        ]
     return SEQUENTIAL[look.theme]
 
 
@@ -155,11 +206,11 @@ def _signs(scale: Scale, look: Look) -> str:
     return _SIZED_ASCII if look.ascii_only else _SIZED
 
 
-def _pick(choices: Sequence[str], share: float) -> str:
-    """Return the choice that a share from 0 to 1 falls on; nothing for NaN."""
-    if math.isnan(share):
-        return ""
-    return choices[min(len(choices) - 1, int(share * len(choices)))]
+def _picked(row: Sequence[float], scale: Scale, choices: Sequence[str]) -> list[str]:
+    """Return the choice that each value falls on; nothing for NaN."""
+    last = len(choices) - 1
+    shares = map(scale.share, row)
+    return ["" if math.isnan(share) else choices[min(last, int(share * (last + 1)))] for share in shares]
 
 
 def _runs(cells: Sequence[tuple[str, str]]) -> Text:

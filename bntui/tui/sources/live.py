@@ -8,17 +8,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from bntui.config.options import RunConfig
-from bntui.errors import Interrupted
+from bntui.errors import Interrupted, UsageError
 from bntui.messages.control import Control, Stop
-from bntui.messages.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed
+from bntui.messages.events import Event, Finished, Intervened, Loading, Notice, Paused, Resumed, Undone
 from bntui.messages.history import History
+from bntui.storage.folder import RunFolder
 from bntui.storage.recorder import Recorder
-from bntui.storage.resume import notice_of_interrupted
+from bntui.storage.resume import is_output, notice_of_interrupted, resumed_config
 from bntui.storage.schedule import scheduled
 from bntui.training import import_run
 
@@ -38,7 +39,7 @@ class LiveRun:
     def __init__(self, config: RunConfig) -> None:
         self.control = Control(scheduled(config))
         self.config = self._asked = config
-        self.recorder = Recorder(config, History())
+        self.recorder = Recorder(config, History(), live=True)
         self.checkpoints, self.checkpoint = self.recorder.checkpoints, self.recorder.checkpoint
         self.error: Exception | None = None
         self.discard = False
@@ -73,6 +74,33 @@ class LiveRun:
         self.recorder.close()
         run._asked = asked
         run.before = [*self.before, *([self.recorder.folder] if self.recorder.folder is not None else [])]
+        return run
+
+    def more(self, epochs: int) -> LiveRun:
+        """Let go of this run, which has ended, and return one that goes on with it, in its folder, for more epochs.
+
+        They are counted from the last one that was evaluated. The limit of steps is lifted if it was what ended the
+        run. All that had happened is told again.
+
+        Raises
+        ------
+        BntuiError
+            There is nothing to go on from.
+        """
+        folder, history, config = self.recorder.folder, self.recorder.history, self.config
+        if self.running:
+            raise UsageError("the run has not ended: there is nothing to go on from yet")
+        if folder is None or not RunFolder(folder).has_checkpoint():
+            where = "without a run folder" if folder is None else f"no checkpoint is left in {folder}"
+            raise UsageError(f"the run can't go on: {where}; start it again")
+        outputs = {option.name: getattr(config, option.name) for option in fields(config) if is_output(option.name)}
+        ended_by_steps = config.max_steps is not None and history.step >= config.max_steps
+        lifted = {"max_steps": None} if ended_by_steps else {}
+        going_on = resumed_config({**outputs, **lifted, "resume": str(folder), "epochs": history.epoch + epochs})
+        # Two can't hold the folder.
+        self.recorder.close()
+        run = LiveRun(going_on)
+        run._asked, run.before = self._asked, self.before
         return run
 
     def log(self, line: str) -> None:
@@ -145,7 +173,7 @@ class LiveRun:
     def _take(self, event: Event) -> None:
         self.recorder.take(event)
         self._events.append(event)
-        if isinstance(event, Intervened | Paused | Resumed | Finished):
+        if isinstance(event, Intervened | Undone | Paused | Resumed | Finished):
             self.wake()
 
 

@@ -11,9 +11,12 @@ from typing import TextIO
 from bntui.errors import UsageError
 from bntui.messages.control import Control
 from bntui.messages.events import Event, Started
+from bntui.messages.history import History
+from bntui.storage.files import why
 from bntui.storage.fit import Fit
 from bntui.storage.folder import JOURNAL, RESULTS, RunFolder
 from bntui.storage.journal import LINE_LIMIT, LineReader
+from bntui.storage.narrator import Narrator
 from bntui.storage.regular import open_regular
 from bntui.storage.results_file import events_of, read_results
 from bntui.storage.version_1 import is_of_version_1
@@ -30,13 +33,22 @@ NO_BEGINNING = "the journal is damaged at its beginning: open the results.json b
 class Playback:
     """Hands out the events of a journal, and what is appended to it, or those that results stand for.
 
+    Parameters
+    ----------
+    path
+        Of a run folder or a results file.
+    narrate
+        Where the run is told in sentences, if anywhere.
+
     Raises
     ------
     UsageError
         There is no journal and no results file at the path, or it is not one.
+    ExportError
+        What happens can't be told where it is asked for.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, narrate: str | None = None) -> None:
         self.control = Control()
         self.error: Exception | None = None
         self.discard = False
@@ -47,6 +59,8 @@ class Playback:
         self._lines = LineReader(clean)
         self._begun = False
         self._fit = Fit()
+        self._told = History()
+        """What the narrator knows; nothing where nobody listens."""
         place = Path(path)
         named = f"open {path}"
         try:
@@ -63,6 +77,7 @@ class Playback:
                 self._events = events_of(read_results(path, named), named)
         except OSError as error:
             raise UsageError(f"{named}: can't be read ({error.strerror or error}); name a run folder") from None
+        self._narrator = None if narrate is None else Narrator(narrate, self._told)
 
     @property
     def running(self) -> bool:
@@ -83,6 +98,17 @@ class Playback:
 
     def poll(self) -> list[Event]:
         """Return the next events; a line that is damaged, does not fit, or is not whole yet, is passed over."""
+        events = self._read()
+        if self._narrator is not None:
+            for event in events:
+                self._told.apply(event)
+                try:
+                    self._narrator.take(event)
+                except OSError as error:
+                    self.problem = f"the narration can't be written ({why(error)})"
+        return events
+
+    def _read(self) -> list[Event]:
         events, self._events = self._events, []
         if self._journal is None:
             return events

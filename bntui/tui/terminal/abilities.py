@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import io
 import locale
 import os
 import re
 import termios
 from typing import Any
+
+from rich.console import Console
 
 from bntui.errors import UsageError
 
@@ -66,6 +69,16 @@ def choose_theme(asked: str | None) -> str:
         return asked
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]
     return "light" if background in ("7", "15") else "dark"
+
+
+def has_few_colours() -> bool:
+    """Return whether the terminal has no more than sixteen colours, as the library that writes to it will find."""
+    system: Any = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
+    try:
+        console = Console(color_system=system, force_terminal=True, legacy_windows=False, file=io.StringIO())
+    except KeyError:  # an unknown word in the variable, of which the app itself will complain
+        return False
+    return console.color_system == "standard"
 
 
 def restore_terminal(fd: int, attributes: list[Any] | None, *, force: bool = False) -> None:

@@ -17,6 +17,7 @@ from textual.command import CommandPalette
 from textual.drivers.linux_driver import LinuxDriver
 from textual.errors import NoWidget
 from textual.events import Click
+from textual.geometry import Offset
 from textual.screen import Screen
 
 __all__ = ["OpenApp", "OpenDriver", "Palette", "XTermParser"]
@@ -53,6 +54,17 @@ class OpenApp(App[ReturnType]):
         """Have the terminal forget what it shows; the driver is the only one that may write to it."""
         if self._driver is not None:
             self._driver.write("\x1b[2J")
+
+    def put_cursor(self, place: Offset) -> None:
+        """Have the terminal's cursor stand there, which is hidden but is what screen readers and magnifiers follow.
+
+        Textual puts it at `cursor_position` with whatever it draws, and leaves it where it is while it draws nothing.
+        """
+        if place != self.cursor_position:
+            self.cursor_position = place
+            if self._driver is not None:
+                self._driver.write(f"\x1b[{place.y + 1};{place.x + 1}H")
+                self._driver.flush()
 
     def delay_update(self, delay: float = 0.05) -> None:
         """Draw on: Textual would stop for a moment, and for good if the timer that ends it is lost.

@@ -9,7 +9,7 @@ from bntui.messages.history import History
 from bntui.tui.plot.chart import draw
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
-from bntui.tui.views.column import draw_events, draw_heat_map, draw_score
+from bntui.tui.views.column import COLUMN
 from bntui.tui.views.figures import TITLES, figure
 from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import View
@@ -31,9 +31,5 @@ CHARTS = {
         PanelKind(name, partial(_draw_chart, name), (e.Stepped, e.Evaluated, e.EpochEnded, *_MARKERS))
         for name in TITLES
     ],
-    "column": [
-        PanelKind("heat-map", draw_heat_map, (e.NormalizationRead, *_MARKERS)),
-        PanelKind("score", draw_score, (e.Evaluated, e.EpochEnded, *_MARKERS)),
-        PanelKind("events", draw_events, (e.EpochEnded, *_MARKERS)),
-    ],
+    "column": COLUMN,
 }

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual.geometry import Size
-from textual.scroll_view import ScrollView
-from textual.strip import Strip
 
 from bntui.lab.batch_norm import (
     FROZEN,
@@ -23,79 +21,88 @@ from bntui.lab.batch_norm import (
     frozen_forward_steps,
 )
 from bntui.messages.arms import first_normalized
-from bntui.messages.events import Explained
+from bntui.messages.events import Explained, Finished, Intervened, Paused, Restarted, Resumed, Started, Undone
 from bntui.messages.history import ENDED, History
+from bntui.messages.names import layer_word
+from bntui.tui.plot.drawing import Drawing
 from bntui.tui.theme import Look
 from bntui.tui.views.flow import STEP_FIRST
-from bntui.tui.views.formulas import BLOCK, CELL, GAP, FormulaBlock, beside, gradient_cells, minus, ten_cells, written
-from bntui.tui.views.words import layer_word
+from bntui.tui.views.formulas import BLOCK, GAP, FormulaBlock, minus, ten_cells, written
+from bntui.tui.views.panel import PanelKind
+from bntui.tui.views.samples import SampleTable, sample_table
+from bntui.tui.views.view import View
+from bntui.tui.views.words import norm_layer
 
 if TYPE_CHECKING:
-    from bntui.lab.transform import Array, Backward, BatchNorm, Forward
+    from bntui.lab.transform import BatchNorm, Forward
 
-_SAMPLE = 6
-"""Cells of the number of a sample."""
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One of the table's, a number a sample; where there is no room, those that rank highest are left out."""
-
-    title: str
-    values: Array
-    rank: int
-    gradient: bool = False
+HEAD = 2
+"""Lines above every page."""
+NOISE = "In this run noise follows y; it is left out here."
 
 
 @dataclass(frozen=True)
-class Page:
-    """What the view shows: lines, then a table of which a row is only made when it is asked for."""
+class Book:
+    """All that can be shown of a reading at a size, in pages."""
 
-    lines: tuple[Text, ...]
-    columns: tuple[_Column, ...] = ()
-    samples: int = 0
-    colour: str = ""
+    columns: Sequence[Sequence[Text]]
+    """Columns of formulas, in their order, each of at most so many lines as a page has."""
+    across: int
+    """How many columns stand side by side."""
+    tables: Sequence[SampleTable]
+    """Parts of the table; the first stands in the column after the formulas if there is one, the others alone."""
 
     @property
-    def height(self) -> int:
-        """Number of lines in all."""
-        return len(self.lines) + self.samples
+    def pages(self) -> int:
+        """How many pages there are."""
+        shared = len(self.columns) % self.across > 0
+        return math.ceil(len(self.columns) / self.across) + len(self.tables) - shared
 
-    def line(self, index: int) -> Text:
-        """Return a line; an empty one beyond the last."""
-        if index < len(self.lines):
-            return self.lines[index]
-        sample = index - len(self.lines)
-        if sample >= self.samples:
-            return Text()
-        text = Text().append(f"{sample + 1:>{_SAMPLE}}", style="dim")
-        for column in self.columns:
-            value = float(column.values[sample, 0])
-            cell = gradient_cells(value) if column.gradient else ten_cells(value)
-            text.append(f"{cell:>{CELL}}", style=self.colour)
-        return text
+    def lines(self, page: int) -> list[Text]:
+        """Return the lines of a page, counted from 0."""
+        with_formulas = math.ceil(len(self.columns) / self.across)
+        if page >= with_formulas:
+            shared = len(self.columns) % self.across > 0
+            return self.tables[page - with_formulas + shared].lines()
+        columns = list(self.columns[page * self.across :][: self.across])
+        if len(columns) < self.across:
+            columns.append(self.tables[0].lines())
+        lines = []
+        for i in range(max(map(len, columns))):
+            line = Text()
+            for place, column in enumerate(columns):
+                if i < len(column):
+                    line.pad_right(place * (BLOCK + GAP) - line.cell_len)
+                    line.append_text(column[i])
+            lines.append(line)
+        return lines
 
 
-def explain_page(history: History, look: Look, width: int, replay: bool = False) -> Page:
-    """Return what the view shows of the newest reading, or why there is nothing to show.
+def explain_panel(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
+    """Draw a page of the newest reading, or why there is nothing to show."""
+    return Drawing(_joined(_lines(history, view, look, width, height)[:height]))
 
-    Parameters
-    ----------
-    history
-        `explained` is what is shown.
-    look
-        How it is drawn.
-    width
-        Cells there are, those of a scroll bar among them.
-    replay
-        Whether nothing trains that could be looked into.
-    """
-    read, told = history.explained, _why_nothing(history, replay)
+
+def _lines(history: History, view: View, look: Look, width: int, height: int) -> list[Text]:
+    read, told = history.explained, _why_nothing(history, view.replay)
     awaited = STEP_FIRST if history.status == "paused" else "appears with the next step"
     # A journal may hold what no run told.
     if told or read is None or len(read.x) != len(read.dy) or len(read.x) < 2:
-        return Page((Text().append(look.text(told or awaited), style="dim"),))
-    return _page(read, history, look, width - GAP)
+        title = "the transform of one channel, in numbers"[:width]
+        return [Text().append(title, "bold"), Text().append(look.text(told or awaited)[:width], style="dim")]
+    book = explain_book(read, history, look, width, max(1, height - HEAD))
+    page = view.page % book.pages
+    head = [_title(read, history, look, page, book.pages, width), _values(read, history, look, width)]
+    lines = [*head, *book.lines(page)]
+    for line in lines:
+        line.truncate(width)
+    return lines
+
+
+def _joined(lines: Sequence[Text]) -> Text:
+    text = Text("\n").join(lines)
+    text.no_wrap, text.overflow, text.end = True, "crop", ""
+    return text
 
 
 def _why_nothing(history: History, replay: bool) -> str:
@@ -111,7 +118,8 @@ def _why_nothing(history: History, replay: bool) -> str:
     return ""
 
 
-def _page(read: Explained, history: History, look: Look, room: int) -> Page:
+def explain_book(read: Explained, history: History, look: Look, width: int, height: int) -> Book:
+    """Return what is shown of a reading, in pages of so many cells and lines."""
     # Here, as numpy takes long to import and the app starts without it.
     import numpy as np
 
@@ -122,79 +130,107 @@ def _page(read: Explained, history: History, look: Look, room: int) -> Page:
     )
     layer = BatchNorm(weight, bias, mean, var, read.eps, read.momentum)
     x, dy = (np.array([values], dtype=np.float64).T for values in (read.x, read.dy))
-    colour = look.of(history.arms)[read.arm][1]
+    colour, m = look.of(history.arms)[read.arm][1], len(read.x)
     # An arm that diverges has numbers here too large to be squared.
     with np.errstate(all="ignore"):
         by_batch = forward(layer, x, training=True)
         after = track(layer, by_batch) if read.by_batch else layer
         by_running = forward(after, x, training=False)
-        passes = [(by_batch, backward(layer, by_batch, dy)), (by_running, backward(after, by_running, dy))]
-    left, right = (FormulaBlock(look, colour, min(room, BLOCK)) for _ in range(2))
+        back, back_by_running = backward(layer, by_batch, dy), backward(after, by_running, dy)
+
+    def block(title: str) -> FormulaBlock:
+        return FormulaBlock(title, look, colour, min(width, BLOCK))
+
     steps = forward_steps(layer, by_batch, after)
     if read.by_batch:
-        left.title("Forward, train mode")
-        left.tell(steps, _filled(layer, by_batch))
-        right.title("Backward, train mode")
-        right.tell(backward_steps(dy, passes[0][1]), gradients=True)
-        right.end()
-        right.title("Eval mode, after this batch")
-        right.tell(eval_steps(*passes[1]), _filled(after, by_running))
+        ahead, statistics, behind = block("Forward, train mode"), block("Statistics"), block("Backward, train mode")
+        ahead.tell(steps[:4], m, _filled(layer, by_batch))
+        statistics.tell(steps[4:], m, _filled(layer, by_batch))
+        behind.tell(backward_steps(dy, back), m, gradients=True)
+        other = block("Eval mode, after this batch")
+        other.tell(eval_steps(by_running, back_by_running), m, _filled(after, by_running))
     else:
-        left.title("Forward, eval mode: the statistics are frozen")
-        left.remark(FROZEN)
-        left.tell(frozen_forward_steps(by_running), _filled(layer, by_running))
-        right.title("Backward, eval mode")
-        right.tell(frozen_backward_steps(dy, passes[1][1]), gradients=True)
-        right.end()
-        right.title("Train mode, were they not frozen")
-        right.tell(steps[:2])
-    for sentence in SENTENCES:
-        left.remark(sentence)
-    left.end()
-    right.end()
-    lines = [*_heading(read, history, look, colour, room), *beside(left.lines, right.lines, room)]
-    columns = _columns(passes if read.by_batch else passes[::-1], ("train", "eval")[:: 1 if read.by_batch else -1], dy)
-    fitting = sorted(column.rank for column in columns)[: max(1, (room - _SAMPLE) // CELL)]
-    columns = [column for column in columns if column.rank in fitting]
-    names = [written(column.title, look) for column in columns]
-    titles = "sample".rjust(_SAMPLE) + "".join(" " * (CELL - cell_len(name)) + name for name in names)
-    return Page((*lines, Text().append(titles, style="bold")), tuple(columns), len(read.x), colour)
+        ahead, statistics = block("Forward, eval mode: the statistics are frozen"), block("Statistics")
+        behind, other = block("Backward, eval mode"), block("Train mode, were they not frozen")
+        ahead.tell(frozen_forward_steps(by_running), m, _filled(layer, by_running))
+        statistics.remark(FROZEN)
+        behind.tell(frozen_backward_steps(dy, back_by_running), m, gradients=True)
+        other.tell(steps[:2], m)
+    for sentence in (*SENTENCES, *([NOISE] if _noise(read, history) else [])):
+        statistics.remark(sentence)
+    columns = _columns([part.lines for part in (ahead, statistics, behind, other)], height)
+    across = max(1, (width + GAP) // (BLOCK + GAP))
+    passes = [(by_batch, back), (by_running, back_by_running)][:: 1 if read.by_batch else -1]
+    config = history.started.config if history.started else {}
+    # Noise comes between y and the ReLU.
+    relu = config.get("activation", "relu") == "relu" and not _noise(read, history)
+    table = sample_table(passes, dy, look, colour, width=width, relu=relu)
+    shared = len(columns) % across
+    narrow = table.within(width - shared * (BLOCK + GAP))
+    first = narrow if shared else table
+    rows = max(1, height - len(first.lines_around))
+    parts = [first.part(0, rows)]
+    rows = max(1, height - len(table.lines_around))
+    parts += [table.part(start, rows) for start in range(parts[0].samples, m, rows)]
+    return Book(columns, across, parts)
 
 
-def _columns(passes: list[tuple[Forward, Backward]], modes: tuple[str, ...], dy: Array) -> list[_Column]:
-    """Return the table's columns, given first what happened and then what would have in the other mode."""
-    (done, back), (other, other_back) = passes
-    mode, other_mode = modes
-    return [
-        _Column("x", done.x, 0),
-        _Column(f"{X_HAT} {mode}", done.x_hat, 3),
-        _Column(f"y {mode}", done.y, 1),
-        _Column(f"y {other_mode}", other.y, 5),
-        _Column("∂y", dy, 4, gradient=True),
-        _Column(f"∂{X_HAT}", back.x_hat, 7, gradient=True),
-        _Column(f"∂x {mode}", back.x, 2, gradient=True),
-        _Column(f"∂x {other_mode}", other_back.x, 6, gradient=True),
-    ]
+def _columns(sections: Sequence[list[Text]], height: int) -> list[list[Text]]:
+    """Return the sections one below the other in columns; one that fits no column is cut, any other stays together."""
+    columns: list[list[Text]] = [[]]
+    for section in sections:
+        if columns[-1] and len(columns[-1]) + 1 + len(section) <= height:
+            columns[-1] += [Text(), *section]
+            continue
+        for start in range(0, len(section), height):
+            columns.append(section[start : start + height])
+    return [column for column in columns if column]
 
 
-def _heading(read: Explained, history: History, look: Look, colour: str, room: int) -> list[Text]:
-    layers = history.started.layers.get(read.arm, {}) if history.started else {}
-    place = f"{list(layers).index(read.layer) + 1} of {len(layers)}" if read.layer in layers else "?"
-    of_channels = f" (0 to {layers[read.layer] - 1})" if read.layer in layers else ""
-    where = f"{layer_word(history, read.arm)} layer {place}, channel {read.channel}{of_channels}"
-    title = f"{where}, step {read.step:,}, batch of m = {len(read.x)} samples"
-    hint = "[ ] layer, { } channel" if history.status not in ENDED else ""
-    if history.status == "paused":
-        hint += ": shown from the next step on"
+def _noise(read: Explained, history: History) -> bool:
+    """Whether noise follows the layer."""
     switched = first_normalized(history.arms)
-    if history.settings["bn_noise"] and switched is not None and switched.name == read.arm:
-        hint += "; noise follows y, and is left out here" if hint else "noise follows y, and is left out here"
-    values = Text(written("γ", look)).append(f" {ten_cells(read.weight)}", style=colour)
-    values.append(written("   β", look)).append(f" {ten_cells(read.bias)}", style=colour)
-    values.append(written(f"   ε {read.eps:g}   momentum {read.momentum:.4g}", look))
-    return [
-        Text().append(title[:room], style="bold"), Text().append(hint[:room], style="dim"), values, Text()
-    ]  # fmt: skip
+    return bool(history.settings["bn_noise"]) and switched is not None and switched.name == read.arm
+
+
+def _title(read: Explained, history: History, look: Look, page: int, pages: int, width: int) -> Text:
+    """Say where that is, and which page of it is shown; the longest form there is room for."""
+    arrows = "up down" if look.ascii_only else "↑ ↓"
+    forms = [look.text(form) for form in _titles(read, history, arrows, page, pages)]
+    return Text().append(next((form for form in forms if cell_len(form) <= width), forms[-1]), style="bold")
+
+
+def _titles(read: Explained, history: History, arrows: str, page: int, pages: int) -> Iterator[str]:
+    layers = history.started.layers.get(read.arm, {}) if history.started else {}
+    known = read.layer in layers
+    where = norm_layer(history, read.arm, list(layers).index(read.layer)) if known else layer_word(history, read.arm)
+    channel = f"{where}, channel {read.channel}"
+    of = f" of {layers[read.layer]}" if known else ""
+    turning = f" · page {page + 1} of {pages} · {arrows}" if pages > 1 else ""
+    short = f" · {page + 1}/{pages} {arrows}" if pages > 1 else ""
+    step = f"step {read.step:,}"
+    yield f"{channel}{of}, {step}, batch of m = {len(read.x)} samples{turning}"
+    yield f"{channel}{of}, {step}{turning}"
+    yield f"{where}, ch {read.channel}, {step}{short}"
+    yield f"{where}, ch {read.channel}{short}"
+    yield f"ch {read.channel}{short}"
+
+
+def _values(read: Explained, history: History, look: Look, width: int) -> Text:
+    """Write what the layer learned, and at the right, where there is room, which keys choose another channel."""
+    colour = look.of(history.arms)[read.arm][1]
+    text = Text(written("γ", look)).append(f" {ten_cells(read.weight).strip()}", style=colour)
+    text.append(written("  β", look)).append(f" {ten_cells(read.bias).strip()}", style=colour)
+    for told in (f"  ε {read.eps:g}", f"  momentum {read.momentum:.4g}"):
+        # A number that is cut would be another one.
+        if text.cell_len + cell_len(written(told, look)) <= width:
+            text.append(written(told, look))
+    hint = "" if history.status in ENDED else "[ ] layer, { } channel"
+    if hint and history.status == "paused":
+        hint += ": shown from the next step on"
+    if text.cell_len + GAP + len(hint) <= width:
+        text.append(hint.rjust(width - text.cell_len), style="dim")
+    return text
 
 
 def _filled(layer: BatchNorm, done: Forward) -> dict[str, str]:
@@ -222,36 +258,5 @@ def _filled(layer: BatchNorm, done: Forward) -> dict[str, str]:
     }
 
 
-class Explanation(ScrollView):
-    """The explain view; only the lines on the screen are made, and they stay where they are while numbers change."""
-
-    def __init__(self) -> None:
-        super().__init__(id="explanation")
-        self._page = Page(())
-        self._state: tuple[object, ...] = ()
-
-    def show(self, history: History, look: Look, width: int, replay: bool = False) -> None:
-        """Show the newest reading in so many cells; does nothing if that is what is shown."""
-        state = (
-            history.explained,
-            _why_nothing(history, replay),
-            history.status,
-            history.settings["bn_noise"],
-            look,
-            width,
-        )
-        if state == self._state:
-            return
-        self._state, self._page = state, explain_page(history, look, width, replay)
-        widest = max(line.cell_len for line in self._page.lines)
-        self.virtual_size = Size(widest, self._page.height)
-        self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        """Draw one line of the visible part; the table's titles stay when they would be scrolled away."""
-        x, top = self.scroll_offset
-        index = top + y
-        if y == 0 and self._page.samples:
-            index = min(index, len(self._page.lines) - 1)
-        strip = Strip(self._page.line(index).render(self.app.console, end="")).apply_style(self.rich_style)
-        return strip.crop_extend(x, x + self.size.width, self.rich_style).apply_style(self.rich_style)
+TELLING = (Explained, Started, Paused, Resumed, Restarted, Intervened, Undone, Finished)
+EXPLAIN = {"explain-group": [PanelKind("explanation", explain_panel, TELLING)]}

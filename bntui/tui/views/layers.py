@@ -1,4 +1,4 @@
-"""The normalization layers of all arms: a panel of all channels as bars, and a table of one layer with every number."""
+"""The normalization layers of all arms: where they are, the numbers of their channels, and which of them are chosen."""
 
 from __future__ import annotations
 
@@ -6,33 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.text import Text
-
-from bntui.messages.events import Explained, Finished, LayerStatistics, NormalizationRead, Started
+from bntui.messages.events import Explained, LayerStatistics
 from bntui.messages.history import History
-from bntui.tui.plot.drawing import Drawing
-from bntui.tui.theme import Look
-from bntui.tui.views.panel import PanelKind
 from bntui.tui.views.view import View
-from bntui.tui.views.words import layer_word, norm_word
-
-_ASCII_BARS, _BLOCKS = ".:-=+*#%@", "▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: Sequence[float], width: int, low: float, high: float, ascii_only: bool) -> str:
-    """Draw values as bars; where there are more than fit, the largest of each stretch."""
-    bars = _ASCII_BARS if ascii_only else _BLOCKS
-    count = len(values)
-    cells = min(width, count)
-    drawn = []
-    for i in range(cells):
-        stretch = [v for v in values[i * count // cells : (i + 1) * count // cells] if math.isfinite(v)]
-        if not stretch:
-            drawn.append(" ")
-            continue
-        share = (max(stretch) - low) / (high - low) if high > low else 0.5
-        drawn.append(bars[min(len(bars) - 1, max(0, int(share * len(bars))))])
-    return "".join(drawn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,107 +27,149 @@ def places(history: History) -> list[Place]:
     return [Place(arm, i, len(of)) for arm, of in layers.items() for i in range(len(of))]
 
 
-def place_word(history: History, place: Place) -> str:
-    """Return which layer is at a place, such as `BN layer 1 of 2`."""
-    return f"{layer_word(history, place.arm)} layer {place.index + 1} of {place.count}"
+def chosen_place(history: History, view: View) -> Place | None:
+    """Return where the chosen layer is; None where there is no layer."""
+    there = places(history)
+    return there[view.layer % len(there)] if there else None
 
 
-def layer_panel(history: History, number: int, look: Look, width: int, height: int) -> Text:
-    """Draw the chosen layer and as many after it as fit: statistics, γ and β, and how far they moved of late."""
-    reading, there = history.normalization_now, places(history)
-    if reading is None or not there:
-        return Text(_awaited(history), style="dim")
-    text = Text(no_wrap=True, overflow="crop")
-    for offset in range(len(there)):
-        block = Text()
-        _append_layer(block, history, reading, there[(number + offset) % len(there)], look, width)
-        if offset and text.plain.count("\n") + block.plain.count("\n") > height:
-            break
-        text.append_text(block).append("\n")
-    return text
+def statistics_at(arms: dict[str, tuple[LayerStatistics, ...]], place: Place) -> LayerStatistics | None:
+    """Return what a reading tells of a layer; None if it tells nothing of it, as after a journal was damaged."""
+    layers = arms.get(place.arm, ())
+    return layers[place.index] if place.index < len(layers) else None
 
 
-def _title_style(history: History, place: Place, look: Look) -> str:
-    """Return the style of a layer's name: in the colour of the arm, where there is more than one to choose from."""
-    several = history.started is not None and len(history.started.layers) > 1
-    return f"bold {look.of(history.arms)[place.arm][1]}".strip() if several else "bold"
+def gaps(layer: LayerStatistics) -> list[float]:
+    """Return the gap of each channel: (batch mean - running mean) ÷ running standard deviation.
+
+    NaN where one of them is not known, and where the running variance is 0.
+    """
+    rows = zip(layer.batch_mean, layer.running_mean, layer.running_var, strict=True)
+    return [(batch - mean) / math.sqrt(var) if var > 0 else math.nan for batch, mean, var in rows]
 
 
-def _awaited(history: History) -> str:
-    if history.started is None:
-        return "the layers appear after the first steps"
-    if not any(arm.normalized for arm in history.arms):
-        return "no arm has a normalization"
-    return f"{norm_word(history)} layers appear after the first steps"
+def worst_gap(gaps: Sequence[float]) -> tuple[float, int]:
+    """Return the gap that is furthest from 0, and the first channel that has it; NaN and 0 where none is known."""
+    known = [gap for gap in gaps if math.isfinite(gap)]
+    worst = max(known, key=abs, default=math.nan)
+    return worst, gaps.index(worst) if known else 0
 
 
-def _at(reading: NormalizationRead, place: Place) -> LayerStatistics:
-    return reading.arms[place.arm][place.index]
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far each running mean has moved."""
+
+    values: Sequence[float]
+    """(running mean now - then) ÷ running standard deviation now; NaN where it is not known."""
+    since: str
+    """Since when, such as `epoch 2`; empty if there was no reading before."""
 
 
-def _append_layer(
-    text: Text, history: History, reading: NormalizationRead, place: Place, look: Look, width: int
-) -> None:
-    layer, colour = _at(reading, place), look.of(history.arms)[place.arm][1]
-    ascii_only = look.ascii_only
-    title = f"{place_word(history, place)}, {len(layer.weight)} channels"
-    text.append(title.ljust(width - 4)[: width - 4] + "[ ]\n", style=_title_style(history, place, look))
-    cells = max(4, min(len(layer.weight), width - 34))
-    rows: list[tuple[str, str, Sequence[float], Sequence[float]]] = [
-        ("mean", "running", layer.running_mean, layer.batch_mean),
-        ("mean", "batch", layer.batch_mean, layer.running_mean),
-        ("variance", "running", layer.running_var, layer.batch_var),
-        ("variance", "batch", layer.batch_var, layer.running_var),
-        (look.text("γ"), "", layer.weight, ()),
-        (look.text("β"), "", layer.bias, ()),
-    ]
-    before = ""
-    for name, which, values, other in rows:
-        own = [v for v in values if math.isfinite(v)]
-        if not own:
-            continue
-        # Running and batch statistics on one scale, so that they can be compared.
-        known = [*own, *(v for v in other if math.isfinite(v))]
-        text.append(f"{name if name != before else '':<9}", style="bold")
-        before = name
-        text.append(sparkline(values, cells, min(known), max(known), ascii_only).ljust(cells), style=colour)
-        text.append(f" {_short(min(own))} {_short(max(own))}")
-        text.append(f" {which}\n", style="dim")
-    earlier = [r for r in history.normalization[-2:] if r.step < reading.step]
-    if earlier and math.isfinite(sum(layer.running_mean)):
-        old = _at(earlier[-1], place)
-        moved = [
-            _distance(layer.running_mean, old.running_mean),
-            _distance(layer.running_var, old.running_var),
-        ]
-        text.append(
-            f"moved since epoch {earlier[-1].epoch}: mean {moved[0]:.3g}, variance {moved[1]:.3g}\n", style="dim"
-        )
+def drift(history: History, place: Place) -> Drift:
+    """Return how far the running means of a layer moved since the last epoch's end, or since the first reading."""
+    reading = history.normalization_now
+    now = statistics_at(reading.arms, place) if reading is not None else None
+    if reading is None or now is None:
+        return Drift((), "")
+    ended = [row for row in history.normalization[-2:] if row.step < reading.step]
+    before = ended[-1:] or [row for row in history.readings[:1] if row.step < reading.step]
+    then = statistics_at(before[0].arms, place) if before else None
+    if then is not None and len(then.running_mean) == len(now.running_mean):
+        rows = zip(now.running_mean, then.running_mean, now.running_var, strict=True)
+        moved = [(mean - old) / math.sqrt(var) if var > 0 else math.nan for mean, old, var in rows]
+        return Drift(moved, f"epoch {before[0].epoch}" if ended else f"step {before[0].step:,}")
+    return Drift([math.nan] * len(now.running_mean), "")
 
 
-def _short(value: float) -> str:
-    """Write a number in seven cells."""
-    return f"{value:>7.2f}" if abs(value) < 1000 else f"{value:>7.0f}" if abs(value) < 1e6 else f"{value:>7.1e}"
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The newest numbers of one layer, in the order in which its channels are shown."""
+
+    place: Place
+    statistics: LayerStatistics
+    step: int
+    gaps: Sequence[float]
+    drift: Drift
+    order: Sequence[int]
+    """The channels as they are sorted."""
+    sorted_by: str
+    """By what, in words."""
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the layer has running statistics."""
+        return any(map(math.isfinite, self.statistics.running_mean))
+
+    @property
+    def batch_known(self) -> bool:
+        """Whether statistics of a batch are known."""
+        return any(map(math.isfinite, self.statistics.batch_mean))
 
 
-def _distance(a: Sequence[float], b: Sequence[float]) -> float:
-    """Root mean square of the differences."""
-    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / max(1, len(a)))
+def channels(history: History, view: View) -> Channels | None:
+    """Return the channels of the chosen layer; None if nothing was read of it yet."""
+    place, reading = chosen_place(history, view), history.normalization_now
+    layer = statistics_at(reading.arms, place) if reading is not None and place is not None else None
+    if place is None or reading is None or layer is None or not layer.weight:
+        return None
+    gap, moved = gaps(layer), drift(history, place)
+    variance = layer.running_var if any(map(math.isfinite, layer.running_var)) else layer.batch_var
+    largest, smallest = ", largest first", ", smallest first"
+    keys: dict[str, tuple[str, list[float]]] = {
+        "gap": (f"|gap|{largest}", [-abs(value) for value in gap]),
+        "variance": (f"σ²{largest}", [-value for value in variance]),
+        "γ": (f"|γ|{smallest}", [abs(value) for value in layer.weight]),
+        "drift": (f"|drift|{largest}", [-abs(value) for value in moved.values]),
+    }
+    word, key = keys.get(view.sort, ("channel", []))
+    if not any(map(math.isfinite, key)):
+        word, key = ("channel" if view.sort == "channel" else f"channel: {view.sort} not known"), []
+    order = range(len(layer.weight))
+    # What is not known comes last; of equal ones the first channel comes first.
+    ranked = sorted(order, key=lambda i: key[i] if key[i] == key[i] else math.inf) if key else order
+    return Channels(place, layer, reading.step, gap, moved, ranked, word)
 
 
-def draw_channels(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
-    """Draw the table of the chosen layer's channels."""
-    return Drawing(layer_panel(history, view.layer, look, width, height))
+def explained_at(history: History, place: Place | None) -> Explained | None:
+    """Return the newest batch of a channel, if it is one of the layer at a place."""
+    read, started = history.explained, history.started
+    if read is None or place is None or started is None or read.arm != place.arm:
+        return None
+    names = list(started.layers[place.arm])
+    return read if read.layer == names[place.index] else None
 
 
-def draw_channel(history: History, view: View, look: Look, width: int, height: int) -> Drawing:
-    """Draw the chosen channel's distributions and history."""
-    return Drawing(Text("the chosen channel"))
+def chosen_channel(history: History, view: View, read: Channels | None = None) -> int | None:
+    """Return the channel that is chosen; None where no channel is known.
+
+    While a person has chosen none it is the one whose batch was read, which stays the same while the order changes,
+    or else the first one of the order.
+
+    Parameters
+    ----------
+    history, view
+        What is shown, and how.
+    read
+        What `channels` returned, if it was called already.
+    """
+    read = channels(history, view) if read is None else read
+    if read is None:
+        return None
+    count = len(read.order)
+    if view.unit is not None:
+        return view.unit % count
+    batch = explained_at(history, read.place)
+    return batch.channel if batch is not None and 0 <= batch.channel < count else read.order[0]
 
 
-LAYERS = {
-    "layers-group": [
-        PanelKind("channels", draw_channels, (NormalizationRead, Started, Finished)),
-        PanelKind("channel", draw_channel, (NormalizationRead, Explained, Started, Finished)),
-    ]
-}
+def next_channel(history: History, view: View, by: int) -> int | None:
+    """Return the channel that is so many rows below the chosen one, or above it; at most the last, or the first one.
+
+    None where no channel is known.
+    """
+    read = channels(history, view)
+    chosen = chosen_channel(history, view, read)
+    if read is None or chosen is None:
+        return None
+    order = list(read.order)
+    return order[max(0, min(len(order) - 1, order.index(chosen) + by))]

@@ -33,6 +33,8 @@ class PanelKind:
     draw: Draw
     told_by: tuple[type[Event], ...]
     """Events after which it is drawn anew."""
+    of_words: bool = False
+    """Whether it costs little, and is drawn along with the other words on the screen, that it agrees with them."""
 
 
 class Panel(Picture):
@@ -69,6 +71,11 @@ class Panel(Picture):
         """Whether it has the focus of its view, which is none of Textual's."""
         self._drawing = Drawing(Text())
         self._x_axis = ""
+
+    @property
+    def plain(self) -> str:
+        """What it shows, without colours."""
+        return self._drawing.text.plain
 
     @property
     def title_place(self) -> Offset:
@@ -145,15 +152,28 @@ class PanelView(Container):
             self.mark(*names)
         return bool(names)
 
-    def draw_next(self, look: Look) -> bool:
-        """Draw the panel with the oldest picture of those that changed; return whether a person waits for another.
+    def draw_next(self, look: Look, since: float) -> bool:
+        """Draw the panel with the oldest picture of those that changed; return whether there are more of them.
 
         One takes some ten milliseconds, in which no key is answered and the trainer waits too.
+
+        Parameters
+        ----------
+        look
+            How it is drawn.
+        since
+            A picture that was made later, on the clock of `time.monotonic`, is not made anew.
         """
-        waiting = [panel for panel in self.shown if panel.dirty and all(panel.size)]
+        waiting = [panel for panel in self.shown if panel.dirty and panel.built < since and all(panel.size)]
         if waiting:
             min(waiting, key=lambda panel: panel.built).rebuild(self._history, self._view, look)
-        return any(panel.dirty and not panel.built for panel in waiting)
+        return len(waiting) > 1
+
+    def write(self, look: Look) -> None:
+        """Draw the panels of words that changed."""
+        for panel in self.shown:
+            if panel.kind.of_words and panel.dirty and all(panel.size):
+                panel.rebuild(self._history, self._view, look)
 
     @property
     def shown(self) -> list[Panel]:
@@ -174,20 +194,29 @@ class PanelView(Container):
                 self.mark(panel.kind.name, first=True)
 
     def focus_next(self, by: int) -> str:
-        """Give the focus to the next panel, or the one before; return what it is called."""
-        names = [panel.kind.name for panel in self.shown]
+        """Give the focus to the next panel, or the one before; return what it is called.
+
+        One that there is no room for is shown alone, and so is each while one is.
+        """
+        names = list(self.panels)
+        here = [panel.kind.name for panel in self.shown]
         now = self.focused
         place = (names.index(now.kind.name) + by) % len(names) if now else 0 if by > 0 else len(names) - 1
-        self.focus_panel(names[place])
-        return names[place].replace("-", " ")
+        name = names[place]
+        self.focus_panel(name)
+        if self.alone or name not in here:
+            self._show_alone(name)
+        return name.replace("-", " ")
 
     def maximise(self) -> str:
         """Show the panel with the focus alone, or all again; return what is shown."""
-        if self.alone:
-            name, self.alone = "", ""
-        else:
-            focused = self.focused or self.shown[0]
-            name = self.alone = focused.kind.name
+        name = "" if self.alone else (self.focused or self.shown[0]).kind.name
+        self._show_alone(name)
+        return f"{name.replace('-', ' ')} alone; c shows all" if name else "all panels"
+
+    def _show_alone(self, name: str) -> None:
+        """Show a panel alone, or with an empty name all of them."""
+        self.alone = name
         for group, panels in self._groups.items():
             has = any(panel.kind.name == name for panel in panels)
             self.query_one(f"#{group}").set_class(bool(name) and not has, "away")
@@ -195,4 +224,3 @@ class PanelView(Container):
                 panel.set_class(bool(name) and panel.kind.name != name, "away")
         self.set_class(bool(name), "one")
         self.mark(first=True)
-        return f"{name.replace('-', ' ')} alone; c shows all" if name else "all panels"

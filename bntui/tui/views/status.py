@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 
 from bntui.config.interventions import SETTINGS, Intervention, initial
-from bntui.messages.arms import first_normalized
-from bntui.messages.history import History
-from bntui.tui.plot.axes import short_number
+from bntui.messages.history import ENDED, History
+from bntui.messages.names import setting_word, value_word
+from bntui.tui.keys import Key
 from bntui.tui.terminal.machine import Usage
 from bntui.tui.theme import Look
-from bntui.tui.views.words import initials, layer_word, setting_word, short_labels, value_word
+from bntui.tui.views.score import accuracy_word, lead_word, leader_of, newest_evaluation, samples_of
 
 
 def duration(seconds: float) -> str:
@@ -69,27 +70,112 @@ def _device(environment: dict[str, object]) -> str:
     return f"{device} {name.removeprefix('NVIDIA ')}".strip() if device.startswith("cuda") else device
 
 
-def state(history: History, look: Look, waiting: str, width: int, usage: Usage | None = None) -> Text:
+def state(
+    history: History, look: Look, waiting: str, width: int, usage: Usage | None = None, ways: Sequence[str] = ()
+) -> Text:
     """One line: whether it runs, the settings, each arm's validation accuracy, who is ahead; shorter if narrow.
 
-    The accuracies are what is cut last.
+    What is cut first are the settings that are as usual, then what the run takes of the machine, then the words of who
+    is ahead, the other settings and the arms' labels. The accuracies are cut last.
+
+    Parameters
+    ----------
+    history, look
+        What is told of, and how.
+    waiting
+        What stands in the place of how the run stands, for a moment.
+    width
+        Cells.
+    usage
+        What the run takes of the machine.
+    ways
+        What a person can do once the run has ended, the most important first, such as `r run again`.
     """
-    said = waiting or history.status
-    status = Text(f" {said:<10} " + " " * (len(said) > 10), no_wrap=True, overflow="crop")
-    status.stylize("bold" if said != "running" else "")
-    settings = [_settings(history, detail) for detail in range(_detail(width), -1, -1)]
-    lines = (status + left + right for left, right in _forms(settings, _scores(history, look, width)))
-    text = next((line for line in lines if len(line) <= width), None) or status + _scores(history, look, width)[-1]
     used = "" if usage is None else _usage(usage)
-    if used and len(text) + len(used) + 2 <= width:
-        text.append(" " * (width - len(text) - len(used) - 1))
-        text.append(used, style="dim")
-    return text
+    beginnings = _beginnings(history, look, waiting, ways)
+    settings = {detail: _settings(history, detail) for detail in (_ALL, _NEEDED, _CHANGED, _NONE)}
+    scores: dict[_Form, Text] = {}
+    fits: Text | None = None
+    for begin, detail, with_usage, form in _forms(history, beginnings, bool(used)):
+        line = Text(f" {begin}", "bold" if begin.strip() != "running" else "", no_wrap=True, overflow="crop", end="")
+        if form not in scores:
+            scores[form] = _score(history, look, form)
+        line.append_text(settings[detail]).append_text(scores[form])
+        line.rstrip()
+        if len(line) + (len(used) + 3 if with_usage else 0) <= width:
+            if with_usage:
+                line.append(f"{used:>{width - len(line) - 1}}", style="dim")
+            return line
+        fits = line
+    assert fits is not None
+    return fits
 
 
-def _detail(width: int) -> int:
-    """Return how much is told of the settings in so many cells: from 0, nothing, to 4."""
-    return next((detail for detail, least in ((4, 105), (3, 60), (2, 50)) if width >= least), 1)
+AT_THE_END = ("restart", "more-epochs", "quit")
+"""Names of the keys that are told of on the state line once a run has ended, the most important first."""
+
+
+def ways_on(table: Sequence[Key], allowed: Callable[[Key], bool]) -> list[str]:
+    """Return what a person can do once a run has ended, such as `r run again`."""
+    keys = {key.name: key for key in table if key.keys and allowed(key)}
+    return [f"{keys[name].keys[0]} {keys[name].word}" for name in AT_THE_END if name in keys]
+
+
+def _beginnings(history: History, look: Look, waiting: str, ways: Sequence[str]) -> list[str]:
+    """Return how the run stands, or what is said of a key, in all lengths; the longest first."""
+    if waiting:
+        return [f"{waiting:<10}  "]
+    status = history.status
+    if history.evaluating is not None and status == "running" and history.evaluating.done:
+        share = 100 * history.evaluating.done / max(1, history.evaluating.total)
+        return [f"evaluating {share:.0f} %  ", f"eval {share:.0f} % "]
+    if status in ENDED and ways:
+        said = [look.text(" · ".join([status, *ways[:count]])) + "   " for count in range(len(ways), 0, -1)]
+        return [*said, f"{status}  ", f"{status} "]
+    return [f"{status:<10} ", f"{status} "]
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How the accuracies are written."""
+
+    labels: bool = True
+    lead: str = "long"
+    """Who is ahead: `long`, `short`, `glyph` or nothing."""
+    decimals: int = 0
+    """Of the accuracies; 0 for as many as they are good for."""
+    gap: int = 2
+
+
+_FORMS = (
+    _Form(), _Form(lead="short"), _Form(gap=1, lead="short"), _Form(labels=False), _Form(labels=False, lead="short"),
+    _Form(labels=False, lead="glyph"), _Form(labels=False, lead="glyph", decimals=3, gap=1),
+    _Form(labels=False, lead="", decimals=3, gap=1), _Form(labels=False, lead="glyph", decimals=2, gap=1),
+    _Form(labels=False, lead="", decimals=2, gap=1),
+)  # fmt: skip
+"""Those that tell most first."""
+_ALL, _NEEDED, _CHANGED, _NONE = 3, 2, 1, 0
+"""Which settings are told of: all that are always shown, the learning rate and what is not as usual, or that alone."""
+
+
+def _forms(history: History, beginnings: Sequence[str], usage: bool) -> Iterator[tuple[str, int, bool, _Form]]:
+    """Yield beginning, settings, whether with the usage, and accuracies: what tells most first."""
+    first, last = beginnings[0], beginnings[-1]
+    for detail in (_ALL, _NEEDED):
+        if usage:
+            yield first, detail, True, _FORMS[0]
+    for form in _FORMS[:3]:
+        yield first, _ALL, False, form
+        yield first, _NEEDED, False, form
+    for begin in beginnings:
+        for form in _FORMS[:2]:
+            yield begin, _CHANGED, False, form
+    for form in _FORMS[3:6]:
+        for detail in (_ALL, _NEEDED, _CHANGED):
+            yield last, detail, False, form
+    for form in _FORMS[2:]:
+        yield last, _CHANGED, False, form
+        yield last, _NONE, False, form
 
 
 def _settings(history: History, detail: int) -> Text:
@@ -97,20 +183,17 @@ def _settings(history: History, detail: int) -> Text:
     text = Text()
     if history.started is None or not detail:
         return text
-    first = True
     for row in SETTINGS.values():
         value = history.settings[row.name]
         if row.state_word or not _acts(row, history):
             continue
         if isinstance(value, bool):
-            word, state = setting_word(history, row.name), value_word(row.name, value)
-            if detail >= 3 or first:
-                text.append(f"{word} {state:<{max(map(len, row.states))}} " + " " * (detail == 4))
-            elif value != row.default:
-                text.append(f"{state} ")
-            first = False
-        elif detail >= 2:
-            text.append(f"{row.key_name} {value_word(row.name, value):<{7 if detail == 4 else 0}} ")
+            if detail == _ALL or value != row.default:
+                cells = max(map(len, row.states)) if detail == _ALL else 0
+                style = "bold" if value != row.default else ""
+                text.append(f"{setting_word(history, row.name)} {value_word(row.name, value):<{cells}}  ", style)
+        elif detail >= _NEEDED:
+            text.append(f"{row.key_name} {value_word(row.name, value)}  ")
     changed = " ".join(_unusual(history))
     return text.append(f"{changed}  " if changed else "", style="bold")
 
@@ -121,64 +204,25 @@ def _acts(row: Intervention, history: History) -> bool:
     return {"norms": bool(norms), "batch_norms": any(norm.startswith("batch") for norm in norms)}.get(row.acts_on, True)
 
 
-def _forms(settings: Sequence[Text], scores: Sequence[Text]) -> Iterator[tuple[Text, Text]]:
-    """Yield settings and accuracies in all lengths, those that tell most first."""
-    long, short = scores[:3], scores[3:]
-    yield from ((settings[0], score) for score in long)
-    # Where it is told of the arms as briefly as that, the settings give way.
-    yield from ((setting, score) for score in short for setting in settings)
-
-
-def _scores(history: History, look: Look, width: int) -> list[Text]:
-    """Write each arm's validation accuracy, and which one is ahead, in all lengths there are, the longest first."""
-    if not history.epochs:
-        return [Text()] * 4
-    last = history.epochs[-1].validation
-    labels, short = short_labels(history.arms), initials(history.arms)
-    gap = "  " if width >= 105 else " "
-
-    def each(form: str, names: Mapping[str, str], number: Callable[[float], str] = "{:.4f}".format) -> Text:
-        text = Text()
-        for arm, (glyph, colour) in look.of(history.arms).items():
-            text.append(form.format(glyph=glyph, name=names[arm]), style=colour)
-            text.append(f"{number(last[arm].accuracy)}{gap}", style="bold")
+def _score(history: History, look: Look, form: _Form) -> Text:
+    """Write each arm's accuracy in the newest evaluation, and which one is ahead."""
+    text, row = Text(), newest_evaluation(history)
+    if row is None:
         return text
-
-    def alone(text: Text) -> Text:
-        text.rstrip()
-        return text
-
-    if len(last) == 2:
-        lead, form = _lead_of_two(history), "{name} "
-        return [
-            each(form, labels).append(lead), each(form, short).append(lead), alone(each(form, labels)),
-            alone(each(form, short)), alone(each(form, short, short_number)),
-        ]  # fmt: skip
-    leader, other = sorted(last, key=lambda arm: -last[arm].accuracy)[:2]
-    points = 100 * (last[leader].accuracy - last[other].accuracy)
-    lead, brief = f"{short[leader]} ahead by {points:.1f} points", f"{short[leader]} +{points:.1f}"
-    if not points:
-        lead = brief = "no leader"
-    # Which glyph is whose is told here alone where the charts have no room for it.
-    form = "{glyph} {name} "
-    long = [each(form, labels).append(lead), each(form, short).append(lead), each(form, short).append(brief)]
-    gap = " "
-    best = Text().append(f"{look.of(history.arms)[leader][0]} {short[leader]} ", look.of(history.arms)[leader][1])
-    best.append(f"{last[leader].accuracy:.4f}", style="bold").append(f" ahead by {points:.1f}")
-    return [
-        *long, each(form, short, short_number).append(brief), each("{glyph} ", short, short_number).append(brief),
-        alone(each("{glyph}", short, short_number)), best,
-    ]  # fmt: skip
-
-
-def _lead_of_two(history: History) -> str:
-    """Say how far the arm whose normalization can be switched is ahead, or behind."""
-    last, first = history.epochs[-1].validation, first_normalized(history.arms) or history.arms[0]
-    other = next(arm for arm in history.arms if arm is not first)
-    points = 100 * (last[first.name].accuracy - last[other.name].accuracy)
-    if not points:
-        return "no leader"
-    return f"{layer_word(history, first.name)} {'ahead' if points >= 0 else 'behind'} by {abs(points):.1f} points"
+    samples = samples_of(history, row)
+    for arm, (glyph, colour) in look.of(history.arms).items():
+        text.append(
+            f"{glyph} {history.labels[arm]} " if form.labels else f"{glyph} " if form.gap > 1 else glyph, colour
+        )
+        value = accuracy_word(row.validation[arm].accuracy, samples, form.decimals)
+        text.append(value, style="bold").append(" " * form.gap)
+    leader, points = leader_of(row.validation)
+    if form.lead == "long":
+        text.append(lead_word(history, row.validation))
+    elif leader and form.lead:
+        name = history.labels[leader] if form.lead == "short" else look.of(history.arms)[leader][0]
+        text.append(f"{name} +{points:.1f}")
+    return text
 
 
 def _unusual(history: History) -> list[str]:
@@ -203,13 +247,25 @@ def _usage(usage: Usage) -> str:
     return "  ".join(parts)
 
 
-def tiny(history: History, width: int, height: int) -> list[str]:
+def tiny(history: History, look: Look, width: int, height: int) -> list[str]:
     """All there is room for on a tiny terminal: one line, or if that is narrow a few."""
-    parts = [f"{history.status} {'' if history.epochs else 'step '}{history.step:,}"]
-    if history.epochs:
-        last, short = history.epochs[-1].validation, initials(history.arms)
-        parts += [f"{short[arm]} {last[arm].accuracy:.4f}" for arm in last]
-    lines = parts[:1]
+    row = newest_evaluation(history)
+    parts = [f"{history.status} {'' if row else 'step '}{history.step:,}"]
+    if row is not None:
+        samples = samples_of(history, row)
+        entries = [
+            (glyph, history.labels[arm], accuracy_word(row.validation[arm].accuracy, samples))
+            for arm, (glyph, _) in look.of(history.arms).items()
+        ]
+        parts += [f"{glyph} {label} {value}" for glyph, label, value in entries]
+        if _lines(parts, width, height + 1)[height:] or any(len(part) > width for part in parts):
+            parts[1:] = [f"{glyph} {value}" for glyph, _, value in entries]
+    return _lines(parts, width, height)
+
+
+def _lines(parts: Sequence[str], width: int, height: int) -> list[str]:
+    """Put parts one behind the other on lines, of which the last one takes what is left."""
+    lines = list(parts[:1])
     for part in parts[1:]:
         if len(lines[-1]) + 1 + len(part) <= width or len(lines) >= height:
             lines[-1] += f" {part}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import ContentSwitcher, RichLog
 
@@ -15,13 +15,16 @@ from bntui.messages.control import Control
 from bntui.messages.history import History
 from bntui.text import plain_text
 from bntui.tui.theme import AsciiScrollBar, Look
+from bntui.tui.views.channels import LAYERS
 from bntui.tui.views.charts import CHARTS
-from bntui.tui.views.explanation import Explanation
+from bntui.tui.views.explanation import EXPLAIN
 from bntui.tui.views.flow import FLOW, activations
-from bntui.tui.views.layers import LAYERS, place_word, places
+from bntui.tui.views.layers import chosen_channel, next_channel, places
 from bntui.tui.views.panel import PanelView
+from bntui.tui.views.score import score_height
 from bntui.tui.views.view import View
-from bntui.tui.views.why import WHY, shifted
+from bntui.tui.views.why import WHY, chosen_gap, shifted
+from bntui.tui.views.words import norm_layer, weight_layer
 from bntui.tui.widgets.dialog import scroll
 
 VIEWS = ("charts", "layers", "flow", "why", "explain", "log")
@@ -43,24 +46,21 @@ class Views(ContentSwitcher):
         # Kept rather than looked up: the clock may strike while the screen is being taken down.
         self._panelled = {
             name: PanelView(name, groups, history, self.view)
-            for name, groups in (("charts", CHARTS), ("layers", LAYERS), ("flow", FLOW), ("why", WHY))
-        }
-        self._explanation = Explanation()
+            for name, groups in (
+                ("charts", CHARTS), ("layers", LAYERS), ("flow", FLOW), ("why", WHY), ("explain", EXPLAIN),
+            )
+        }  # fmt: skip
         self._log = RichLog(id="log", max_lines=LOG_LINES, wrap=True, markup=False)
         self._log.write("nothing has been told yet")
         self._log_is_empty = True
         self._unwritten: deque[str] = deque(maxlen=LOG_LINES)
         """Lines for the log that nobody has seen."""
-        self._scrolled: dict[str, Widget] = {"log": self._log, "explain": self._explanation}
-        for widget in self._scrolled.values():
-            # The app scrolls; a widget with the focus, as after a click, would scroll a second time.
-            widget.can_focus = False
+        # The app scrolls; a widget with the focus, as after a click, would scroll a second time.
+        self._log.can_focus = False
 
     def compose(self) -> ComposeResult:
         """Lay the views out."""
         yield from self._panelled.values()
-        with Container(id="explain"):
-            yield self._explanation
         yield self._log
 
     @property
@@ -75,13 +75,22 @@ class Views(ContentSwitcher):
 
     def use_ascii(self) -> None:
         """Draw scroll bars without signs that a terminal may lack."""
-        for widget in self._scrolled.values():
-            use_ascii_scroll_bars(widget)
+        use_ascii_scroll_bars(self._log)
 
-    def scroll(self, key: str) -> str:
+    def scroll(self, key: str, look: Look) -> str:
         """Scroll what is shown by a key of `SCROLLING`; return why that can't be, or nothing."""
-        if self.shown in self._scrolled:
-            return scroll(self._scrolled[self.shown], key)
+        match self.shown:
+            case "log":
+                return scroll(self._log, key)
+            case "explain":
+                panels = self._panelled["explain"]
+                before = [panel.plain for panel in panels.shown]
+                self.view.turn(key)
+                panels.mark(first=True)
+                while panels.draw_next(look, math.inf):
+                    continue
+                same = before == [panel.plain for panel in panels.shown]
+                return "nothing to scroll: this page is shown already" if same else ""
         return "nothing to scroll in this view"
 
     def say(self, text: str) -> None:
@@ -99,6 +108,12 @@ class Views(ContentSwitcher):
 
     # Panels
 
+    def write(self, look: Look) -> None:
+        """Write what the view that is shown tells in words."""
+        self.write_log()
+        if self.panels is not None:
+            self.panels.write(look)
+
     def mark_all(self) -> None:
         """Have every panel drawn anew as soon as may be."""
         for view in self._panelled.values():
@@ -106,22 +121,14 @@ class Views(ContentSwitcher):
 
     def mark_for(self, event: e.Event) -> None:
         """Have the panels drawn anew that show what an event tells."""
+        if isinstance(event, e.Started):
+            self._panelled["charts"].panels["score"].styles.height = score_height(self._history)
         for view in self._panelled.values():
             view.mark_for(event)
 
-    def draw_next(self, look: Look) -> bool:
-        """Draw one panel of the view that is shown; return whether a person waits for another."""
-        return self.panels is not None and self.panels.draw_next(look)
-
-    # Text
-
-    def draw_text(self, look: Look, width: int) -> None:
-        """Redraw what the view that is shown tells in words and numbers."""
-        match self.shown:
-            case "log":
-                self.write_log()
-            case "explain":
-                self._explanation.show(self._history, look, width, self.view.replay)
+    def draw_next(self, look: Look, since: float) -> bool:
+        """Draw one panel of the view that is shown, if its picture is older; return whether there is another one."""
+        return self.panels is not None and self.panels.draw_next(look, since)
 
     # What is looked at
 
@@ -132,11 +139,34 @@ class Views(ContentSwitcher):
         if unit:
             now = -1 if view.unit is None else view.unit
             view.unit = now + unit if now + unit >= 0 else None
-        control.layer, control.unit = view.layer, view.unit or 0
+        self.have_read(control)
         self.mark_all()
+        if unit and self.shown == "why":
+            arm = chosen_gap(self._history, view)
+            return f"train/eval gap of {arm.label}" if arm else "no arm has batch norm"
         if unit:
             return "all units" if view.unit is None else f"unit {view.unit}"
         return self._chosen_layer()
+
+    def choose_row(self, control: Control, by: int) -> str:
+        """Choose the channel so many rows further in the table of the layers view, have it read, and say which."""
+        channel = next_channel(self._history, self.view, by)
+        if channel is None:
+            return "no channel to choose" if self._history.started else "no channel to choose yet"
+        self.view.unit = channel
+        self.have_read(control)
+        self.mark_all()
+        return f"channel {channel}"
+
+    def have_read(self, control: Control) -> None:
+        """Have read what the view that is shown shows."""
+        view = self.view
+        control.watching = frozenset(WATCHED_BY[self.shown])
+        unit = view.unit
+        if unit is None and self.shown == "layers":
+            # The row that is first when somebody comes here stays chosen while others take its place.
+            unit = view.unit = chosen_channel(self._history, view)
+        control.layer, control.unit = view.layer, unit or 0
 
     def _chosen_layer(self) -> str:
         """Say which layer was chosen, as the view that is shown counts them."""
@@ -146,14 +176,13 @@ class Views(ContentSwitcher):
                 words = [f"layer {i}" for i in range(1, activations(history) + 1)]
             case "why" if history.probes_recent:
                 # The first layer has none below it that could shift anything.
-                words = [f"layer {i}" for i in range(2, shifted(history) + 2)]
+                words = [weight_layer(i) for i in range(1, shifted(history) + 1)]
             case _:
                 there = places(history)
                 if self.shown == "explain":
                     explained = {arm.name for arm in history.arms if arm.norm == "batch"}
                     there = [place for place in there if place.arm in explained]
-                several = len({place.arm for place in there}) > 1
-                words = [place_word(history, p) if several else f"layer {p.index + 1}" for p in there]
+                words = [norm_layer(history, place.arm, place.index) for place in there]
         if not words:
             return "no layer to choose" if history.started else "no layer to choose yet"
         return words[number % len(words)] if len(words) > 1 else "no other layer to choose"

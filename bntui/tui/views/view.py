@@ -69,6 +69,18 @@ class View:
         self.recent = not self.recent
         return "zoomed to the recent past" if self.recent else "zoomed to everything"
 
+    def turn(self, key: str) -> None:
+        """Turn the pages of the explain view by a key that scrolls."""
+        match key:
+            case "home":
+                self.page = 0
+            case "end":
+                self.page = -1
+            case "up" | "pageup":
+                self.page -= 1
+            case _:
+                self.page += 1
+
     def move_cursor(self, history: History, by: int) -> str:
         """Move the inspect cursor by a fiftieth of what is shown."""
         recent = history.recent

@@ -1,66 +1,21 @@
-"""What things are called: the arms in short, and what was changed, the same in the log, the panel and the app."""
+"""What things are called, the same in all views, the log and the dialogs: one word for one thing.
+
+An arm is called by its label; where there is no room for that, its glyph alone stands for it.
+"""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
-
 from bntui.config.interventions import INTERVENTIONS
-from bntui.messages.arms import Arm, first_normalized
 from bntui.messages.events import Intervened
 from bntui.messages.history import History
+from bntui.messages.names import layer_word, setting_word, value_word
 
-_INITIALS = {
-    "batch": "BN", "layer": "LN", "group": "GN", "instance": "IN", "batch-renorm": "BRN", "none": "none",
+QUANTITY_WORDS = {
+    "gap": "gap, σ", "mean": "running mean", "variance": "running variance, log", "γ": "γ", "β": "β",
 }  # fmt: skip
-_PAIR = {"With BN": ("With BN", "BN"), "Without BN": ("Without", "w/o")}
-"""Shorter labels of the two arms of the tutorial, which are called after what they have and lack."""
+"""What is told of the channels of a normalization layer, with its unit; the gap is that of the batch mean to the
+running mean, in running standard deviations σ."""
 _DONE = {"pause": "paused", "resume": "resumed", "step": "a single step", "stop": "stopped"}
-
-
-def initials(arms: Sequence[Arm]) -> dict[str, str]:
-    """Return an abbreviation for each arm by its name, such as `GN8`; arms of one kind are numbered."""
-    short = {}
-    for arm in arms:
-        kind, _, groups = arm.norm.partition(":")
-        short[arm.name] = _PAIR[arm.label][1] if arm.label in _PAIR else _INITIALS.get(kind, kind) + groups
-    often, seen = Counter(short.values()), Counter[str]()
-    for name, word in short.items():
-        if often[word] > 1:
-            seen[word] += 1
-            short[name] = f"{word}-{seen[word]}"
-    return short
-
-
-def short_labels(arms: Sequence[Arm]) -> dict[str, str]:
-    """Return each arm's label by its name, without what goes without saying."""
-    return {arm.name: _PAIR.get(arm.label, (arm.label,))[0] for arm in arms}
-
-
-def norm_word(history: History) -> str:
-    """Return a short word for the normalization that can be switched."""
-    arm = first_normalized(history.arms)
-    return "Norm" if arm is None else layer_word(history, arm.name)
-
-
-def layer_word(history: History, name: str) -> str:
-    """Return what the layers of a normalized arm are called: by their kind, or after the arm where two have it."""
-    arm = next(arm for arm in history.arms if arm.name == name)
-    alone = [other.short for other in history.arms].count(arm.short) == 1
-    return arm.short if alone else arm.label
-
-
-def setting_word(history: History, setting: str) -> str:
-    """Return what an intervention is called."""
-    return INTERVENTIONS[setting].word.format(norm=norm_word(history))
-
-
-def value_word(setting: str, value: object) -> str:
-    """Return a value as a person would write it."""
-    if isinstance(value, bool):
-        return (INTERVENTIONS[setting].states if setting in INTERVENTIONS else ("off", "on"))[value]
-    return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 def told(history: History, event: Intervened) -> str:
@@ -78,11 +33,17 @@ def told(history: History, event: Intervened) -> str:
     return f"{name} {value_word(action, before)} → {value_word(action, after)}"
 
 
-def norm_layer(history: History, arm: str, index: int) -> str:
-    """Return what a normalization layer of an arm is called, its index counted from 0: such as `BN 1 · norm1`."""
+def norm_layer(history: History, arm: str, index: int, module: bool = True) -> str:
+    """Return what a normalization layer of an arm is called, its index counted from 0: such as `BN 1 · norm1`.
+
+    Without `module` the name that the layer has in the network is left out.
+    """
     names = list(history.started.layers.get(arm, {})) if history.started else []
-    module = f" · {names[index]}" if index < len(names) else ""
-    return f"{layer_word(history, arm)} {index + 1}{module}"
+    behind = f" · {names[index]}" if module and index < len(names) else ""
+    word = layer_word(history, arm)
+    # The 8 of "Group norm 8" and the layer's number would be read as one.
+    between = " " if word[-1].isalpha() else " layer "
+    return f"{word}{between}{index + 1}{behind}"
 
 
 def weight_layer(index: int) -> str:

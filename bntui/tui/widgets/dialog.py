@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Offset
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -92,7 +93,10 @@ class Dialog(VerticalScroll, can_focus=False):
         self._text = Picture()
         self._input = OneLine(self._take_value)
         self._problem = Static(id="dialog-problem")
+        self._question = ""
         self._answers: Sequence[Answer] = ()
+        self._chosen = 0
+        """Which answer Enter gives."""
         self._closing_keys: tuple[str, ...] = ()
         self._name = ""
         self._check: Callable[[str], str] = lambda _: ""
@@ -112,6 +116,15 @@ class Dialog(VerticalScroll, can_focus=False):
         """Whether it is open and asks the question of that name."""
         return self.is_open and self._name == name
 
+    @property
+    def place(self) -> Offset:
+        """Where on the screen a person goes on: in the input, at the first answer, or at the beginning."""
+        if self._types:
+            # Textual's place is a cell too far behind the last letter.
+            return self._input.cursor_screen_offset - (int(self._input.cursor_at_end), 0)
+        line = self._question.count("\n") + 2 + self._chosen if self._answers else 0
+        return self._text.region.offset + (2 if line else 0, line)
+
     def say(self, text: str) -> None:
         """Say something at the lower edge, or where there is none on top of all."""
         if self.styles.border_bottom[0]:
@@ -124,13 +137,40 @@ class Dialog(VerticalScroll, can_focus=False):
         self._open(text)
         self._closing_keys = ("enter", *closing)
 
-    def ask(self, question: str, *answers: Answer, name: str = "") -> None:
-        """Ask a question; Escape is the last answer. The name is for `shows`."""
-        text = Text(f"{question}\n", style="bold")
-        for answer in answers:
-            text.append(f"\n  {answer.key}", style="bold").append(f"  {answer.says}", style="not bold")
-        self._open(text)
+    def ask(self, question: str, *answers: Answer, name: str = "", chosen: int | None = None) -> None:
+        """Ask a question, answered by a key, or by arrow keys and Enter; Escape is the last answer.
+
+        Parameters
+        ----------
+        question
+            In one sentence.
+        answers
+            In the order in which they are shown.
+        name
+            For `shows`.
+        chosen
+            The answer that Enter gives as long as no arrow key was pressed; the last one, which changes nothing, by
+            default.
+        """
+        self._question = question
+        self._open(self._list(answers, len(answers) - 1 if chosen is None else chosen))
         self._answers, self._name = answers, name
+        self._chosen = len(answers) - 1 if chosen is None else chosen
+
+    def _list(self, answers: Sequence[Answer], chosen: int) -> Text:
+        """Write the question, and the answers a line each."""
+        text = Text(f"{self._question}\n", style="bold")
+        for number, answer in enumerate(answers):
+            mark = ">" if number == chosen else " "
+            text.append(f"\n{mark} {answer.key}", style="bold")
+            text.append(f"  {answer.says}", style="bold" if number == chosen else "not bold")
+        return text
+
+    def _choose(self, by: int) -> None:
+        """Move to another answer, and keep it on the screen."""
+        self._chosen = (self._chosen + by) % len(self._answers)
+        self._text.show(self._list(self._answers, self._chosen))
+        self.scroll_to(y=max(0, self._chosen + 2 - self.size.height // 2), animate=False)
 
     def ask_value(self, question: str, value: str, check: Callable[[str], str]) -> None:
         """Ask for a value until `check` returns no complaint about it, or Escape."""
@@ -178,6 +218,12 @@ class Dialog(VerticalScroll, can_focus=False):
                 self.say("Enter sets it, Escape leaves it as it is")
         elif event.key in self._closing_keys or event.character in self._closing_keys:
             self.close()
+        elif self._answers and event.key in ("up", "down"):
+            self._choose(-1 if event.key == "up" else 1)
+        elif self._answers and event.key == "enter":
+            answer = self._answers[self._chosen]
+            self.close()
+            answer.act()
         else:
             for answer in self._answers:
                 if event.character == answer.key or (event.key == "escape" and answer is self._answers[-1]):
@@ -190,7 +236,11 @@ class Dialog(VerticalScroll, can_focus=False):
 
     def _ways_out(self) -> str:
         keys = [answer.key for answer in self._answers]
-        return f"answer with {', '.join(keys[:-1])} or {keys[-1]}" if keys else "Escape closes this"
+        return (
+            f"answer with {', '.join(keys[:-1])} or {keys[-1]}, or arrow keys and Enter"
+            if keys
+            else ("Escape closes this")
+        )
 
     def _take_value(self) -> None:
         """Take the value, or say what would have been one."""

@@ -160,3 +160,20 @@ def test_a_folder_of_the_first_version_is_told_of_and_its_results_are_named(tmp_
     with pytest.raises(UsageError, match="made by an older bntui; open its results.json: ") as error:
         Playback(str(tmp_path))
     assert str(tmp_path / "results.json") in str(error.value)
+
+
+def test_a_replay_is_told_in_sentences(tmp_path: Path) -> None:
+    folder, _ = record(tmp_path)
+    said = []
+    for path in (folder, folder / "results.json"):
+        playback = Playback(str(path), str(tmp_path / "said.txt"))
+        while playback.poll():
+            pass
+        assert playback.problem == ""
+        said.append((tmp_path / "said.txt").read_text().splitlines())
+    assert sorted(said[0]) == sorted(said[1])
+    assert said[0][0].startswith("A run begins: ") and "At step 300 BN was switched off." in said[0]
+    assert said[0][-1].startswith("The run was stopped after 300 of 620 steps: With BN, which has diverged, has 85 ")
+    playback = Playback(str(folder), "/dev/full")
+    playback.poll()
+    assert playback.problem == "the narration can't be written (No space left on device)"

@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 
 from bntui.errors import UsageError
 from bntui.text import TEXT_LIMIT, plain_text
-from bntui.tui.terminal.abilities import check_terminal, choose_markers, choose_theme, restore_terminal
+from bntui.tui.terminal.abilities import (
+    check_terminal,
+    choose_markers,
+    choose_theme,
+    has_few_colours,
+    restore_terminal,
+)
 
 
 def open_terminal() -> tuple[int, int, list[Any]]:
@@ -205,3 +211,37 @@ def test_plain_text_leaves_plain_text_alone(text: str) -> None:
 def test_choose_theme(asked: str | None, variable: str, theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORFGBG", variable)
     assert choose_theme(asked) == theme
+
+
+@pytest.mark.parametrize(
+    ("term", "colorterm", "few"),
+    [
+        ("linux", None, True),
+        ("xterm", None, True),
+        ("xterm-color", None, True),
+        ("xterm-16color", None, True),
+        ("screen", None, True),
+        ("vt100", None, True),
+        ("vt220", None, True),
+        ("ansi", None, True),
+        ("rxvt", "", True),
+        ("xterm-256color", None, False),
+        ("screen-256color", None, False),
+        ("tmux-256color", "", False),
+        ("xterm", "truecolor", False),
+        ("linux", "24bit", False),
+        ("xterm-kitty", None, False),
+    ],
+)
+def test_few_colours(monkeypatch: pytest.MonkeyPatch, term: str, colorterm: str | None, few: bool) -> None:
+    for name in ("COLORTERM", "TEXTUAL_COLOR_SYSTEM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", term)
+    if colorterm is not None:
+        monkeypatch.setenv("COLORTERM", colorterm)
+    assert has_few_colours() is few
+    # What is asked for counts, as it does for Textual.
+    monkeypatch.setenv("TEXTUAL_COLOR_SYSTEM", "truecolor" if few else "standard")
+    assert has_few_colours() is not few
+    monkeypatch.setenv("TEXTUAL_COLOR_SYSTEM", "nonsense")
+    assert has_few_colours() is False

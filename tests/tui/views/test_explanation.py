@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import math
 import re
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from rich.cells import cell_len
-from textual.app import App, ComposeResult
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -27,8 +25,9 @@ from bntui.models.mlp import build
 from bntui.models.norms import SwitchableBatchNorm1d
 from bntui.training import session
 from bntui.training.engine import build_engine
-from bntui.tui.theme import THEMES, Look
-from bntui.tui.views.explanation import Explanation, explain_page
+from bntui.tui.theme import Look
+from bntui.tui.views.explanation import explain_book, explain_panel
+from bntui.tui.views.view import View
 from scripted_app import started
 from training_runs import small
 
@@ -61,9 +60,18 @@ def history(*events: e.Event, norms: Sequence[str] = ("batch", "none"), **config
     return made
 
 
+TALL = 400
+"""Lines on which all formulas are on one page, and the table on the next where there is no room beside them."""
+
+
 def shown(made: History, width: int = 80, look: Look | None = None) -> list[str]:
-    page = explain_page(made, look or Look(), width)
-    return [page.line(i).plain for i in range(page.height)]
+    """All pages, one below the other."""
+    look = look or Look()
+    first = explain_panel(made, View(), look, width, TALL).text.plain.split("\n")
+    if made.explained is None or len(first) <= 2:
+        return first
+    book = explain_book(made.explained, made, look, width, TALL)
+    return [*first[:2], *(line.plain for page in range(book.pages) for line in book.lines(page))]
 
 
 def number_of(lines: list[str], label: str, after: str) -> str:
@@ -87,7 +95,7 @@ def table(lines: list[str]) -> dict[str, list[str]]:
     """The columns by their titles."""
     at = next(i for i, line in enumerate(lines) if line.lstrip().startswith("sample "))
     titles = re.split(r" {2,}| (?=x_hat)", lines[at].strip())
-    rows = [line.split() for line in lines[at + 1 :]]
+    rows = [line.replace(" (ReLU)", "").split() for line in lines[at + 1 :] if re.match(r" *\d+ +-?\d", line)]
     return {title: [row[i] for row in rows] for i, title in enumerate(titles)}
 
 
@@ -158,7 +166,7 @@ def test_the_numbers_of_train_mode_are_pytorchs_own(seed: int, x_scale: float, d
     after = dataclasses.replace(read, running_mean=float(own.mean), running_var=float(own.var))
     evaluated = Reference(after, False)
     assert evaluated.x.grad is not None
-    wide = shown(made, 160)
+    wide = shown(made, 110)
     assert list(table(wide)) == [
         "sample",
         "x",
@@ -207,7 +215,7 @@ def test_formulas_with_numbers_in_them_hold(seed: int, x_scale: float, dy_scale:
 @pytest.mark.parametrize(("seed", "x_scale", "dy_scale"), SCALES)
 def test_a_step_with_frozen_statistics_is_told_in_eval_mode(seed: int, x_scale: float, dy_scale: float) -> None:
     read = reading(seed, x_scale, dy_scale, by_batch=False)
-    lines, wide = shown(history(read)), shown(history(read), 160)
+    lines, wide = shown(history(read)), shown(history(read), 110)
     own, would = Reference(read, False), Reference(read, True)
     title = "Forward, eval mode: the statistics are frozen"
     assert agrees(number_of(lines, "running mean", title), read.running_mean)
@@ -237,7 +245,7 @@ def test_no_line_is_wider_than_there_is_room_nor_jumps(width: int, by_batch: boo
         assert max(cell_len(line) for line in lines) <= max(width, 62)
         if look.ascii_only:
             assert all(line.isascii() for line in lines)
-        shapes.append([(cell_len(line), re.sub(r"[-+−\d.e ]", "", line)) for line in lines])
+        shapes.append([(cell_len(line), re.sub(r"[-+−\d.e ]", "", line)) for line in lines[2:]])
     assert shapes[0] == shapes[1] == shapes[2] == shapes[3]
 
 
@@ -250,42 +258,93 @@ def test_ascii_says_the_same() -> None:
     assert "y = gamma * x_hat + beta" in "\n".join(plain)
 
 
-def test_the_heading_tells_where_and_how_to_choose() -> None:
+def test_the_heading_tells_where_and_which_page() -> None:
     made = history(reading())
-    title, hint = shown(made)[:2]
-    assert title == "BN layer 2 of 2, channel 5 (0 to 31), step 1,234, batch of m = 4 samples"
-    assert hint == "[ ] layer, { } channel"
-    made.apply(e.Paused(1234))
-    assert shown(made)[1].endswith("shown from the next step on")
+    title, values = shown(made)[:2]
+    assert title == "BN 2 · norm2, channel 5 of 32, step 1,234 · page 1 of 2 · ↑ ↓"
+    assert values.startswith("γ ") and "momentum 0.1" in values
+    wide = explain_panel(made, View(), Look(), 160, 48).text.plain.split("\n")[0]
+    assert wide == "BN 2 · norm2, channel 5 of 32, step 1,234, batch of m = 4 samples"
     made.apply(e.Intervened(1234, 1, "bn_noise", 0.0, 0.1))
-    assert "noise follows y" in shown(made)[1]
-    made.apply(e.Finished("completed", 1234, {}, 1.0))
-    assert shown(made)[1] == "noise follows y, and is left out here"
+    assert "oise follows y" in "\n".join(shown(made))
 
 
-def test_the_numbers_have_the_colour_of_their_arm() -> None:
+def test_it_pages_by_step_where_there_is_little_room() -> None:
+    read = dataclasses.replace(reading(1), x=(reading(1).x * 9)[:32], dy=(reading(1).dy * 9)[:32])
+    made = history(read)
+    book = explain_book(read, made, Look(), 80, 18)
+    assert book.pages >= 4
+    seen = []
+    for page in range(book.pages):
+        text = explain_panel(made, View(page=page), Look(), 80, 20).text.plain
+        assert text.count("\n") < 20 and f"page {page + 1} of {book.pages}" in text.split("\n")[0]
+        seen.append(text)
+    together = "\n".join(seen)
+    for wanted in (
+        "Forward, train mode",
+        "Statistics",
+        "Backward, train mode",
+        "Eval mode, after this batch",
+        "sample",
+    ):
+        assert wanted in together
+    samples = [int(n) for n in re.findall(r"^ +(\d+) +-?[\d.e+-]+ ", together, re.MULTILINE)]
+    assert samples == list(range(1, 33))
+    # Pages go round.
+    assert explain_panel(made, View(page=book.pages), Look(), 80, 20).text.plain == seen[0]
+    assert explain_panel(made, View(page=-1), Look(), 80, 20).text.plain == seen[-1]
+
+
+def test_zeros_of_the_relu_are_said_to_be() -> None:
+    read = dataclasses.replace(reading(1), weight=1.0, bias=0.0)
+    y = Reference(read, True).y.detach().flatten().tolist()
+    read = dataclasses.replace(read, dy=tuple(0.0 if value <= 0 else 0.5 for value in y))
+    told = table(shown(history(read)))["∂y"]
+    lines = "\n".join(shown(history(read)))
+    assert told.count("0") == sum(value <= 0 for value in y) > 0
+    assert lines.count("0 (ReLU)") >= told.count("0") and "the ReLU passes nothing on" in lines
+    assert "(ReLU)" not in "\n".join(shown(history(read, activation="sigmoid")))
+
+
+def test_every_step_has_a_number_or_says_how_many_values_it_has() -> None:
+    lines = shown(history(reading(1)))
+    text = "\n".join(lines)
+    for label in ("3 normalize", "4 scale and shift", "from above", "3 normalized", "6 input"):
+        at = next(i for i, line in enumerate(lines) if line.startswith(label))
+        assert re.search(r"11 values$", "\n".join(lines[at : at + 3]), re.MULTILINE), label
+    assert "1 mean" in text
+
+
+def test_only_values_have_the_colour_of_the_arm() -> None:
     for norms, arm in ((("batch", "none"), 0), (("none", "batch"), 1)):
         look = Look()
-        page = explain_page(history(reading(), norms=norms), look, 80)
-        for index in (6, page.height - 1):
-            used = {str(span.style) for span in page.line(index).spans}
-            assert any(look.colours[arm] in style for style in used)
-            assert not any(look.colours[1 - arm] in style for style in used)
+        text = explain_panel(history(reading(), norms=norms), View(), look, 80, TALL).text
+        own = [text.plain[span.start : span.end] for span in text.spans if look.colours[arm] in str(span.style)]
+        assert len(own) > 10 and all(re.search(r"\d", part) for part in own)
+        assert not any(look.colours[1 - arm] in str(span.style) for span in text.spans)
 
 
 def test_of_several_arms_with_batch_norm_it_is_said_whose_layer_that_is() -> None:
     read = dataclasses.replace(reading(), arm="batch-2")
     norms = ("layer", "batch", "batch")
     made = history(read, norms=norms)
-    assert shown(made, 160)[0].startswith("Batch norm (2) layer 2 of 2, channel 5 (0 to 31), step 1,234")
-    styles = {str(span.style) for span in explain_page(made, Look(), 160).line(2).spans}
-    assert styles == {Look().colours[2]}
+    assert shown(made, 160)[0].startswith("Batch norm (2) layer 2 · norm2, channel 5 of 32")
     # What is switched off, and has noise after it, is the layer norm.
     switched = history(
         read, e.Intervened(9, 1, "bn", True, False), e.Intervened(9, 1, "bn_noise", 0.0, 0.1), norms=norms
     )
     assert shown(switched, 160)[0] == shown(made, 160)[0]
-    assert "noise" not in shown(switched, 160)[1]
+    assert "noise" not in "\n".join(shown(switched, 160))
+
+
+@pytest.mark.parametrize("height", [1, 2, 5, 17, 60])
+def test_it_fits_whatever_room_there_is(height: int) -> None:
+    for width in range(20, 201, 9):
+        for look in (Look(), Look("ascii", coloured=False)):
+            for page in (0, 1, -1):
+                text = explain_panel(history(reading(1)), View(page=page), look, width, height).text.plain
+                assert text.count("\n") < height and all(cell_len(line) <= width for line in text.split("\n"))
+                assert not look.ascii_only or text.isascii()
 
 
 @pytest.mark.parametrize(
@@ -304,11 +363,10 @@ def test_of_several_arms_with_batch_norm_it_is_said_whose_layer_that_is() -> Non
 )  # fmt: skip
 def test_where_there_is_nothing_to_explain_a_line_says_why(made: History, told: str) -> None:
     for width in (40, 160):
-        assert shown(made, width) == [told]
-        assert (
-            "next step" not in explain_page(made, Look(), width, replay=True).line(0).plain or len(made.explained.x) < 2
-        )
-        assert shown(made, width, Look("ascii"))[0].isascii()
+        assert shown(made, width)[1] == told[:width]
+        replayed = explain_panel(made, View(replay=True), Look(), width, TALL).text.plain
+        assert "next step" not in replayed or (made.explained is not None and len(made.explained.x) < 2)
+        assert "\n".join(shown(made, width, Look("ascii"))).isascii()
 
 
 def test_numbers_that_are_none_are_shown_as_such() -> None:
@@ -327,106 +385,6 @@ def test_numbers_that_are_none_are_shown_as_such() -> None:
 def test_numpy_waits_until_there_is_something_to_explain() -> None:
     code = "import sys, bntui.tui.views.explanation; assert 'numpy' not in sys.modules, 'numpy'"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-class Alone(App[None]):
-    """The widget with nothing around it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.explanation = Explanation()
-
-    def compose(self) -> ComposeResult:
-        yield self.explanation
-
-
-def on_screen(app: App[None]) -> list[str]:
-    return ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
-
-
-@pytest.mark.parametrize("size", [(80, 24), (160, 20)])
-def test_it_scrolls_and_stays_where_it_is_while_numbers_change(size: tuple[int, int]) -> None:
-    async def act() -> None:
-        app = Alone()
-        async with app.run_test(size=size) as pilot:
-            widget, made = app.explanation, history()
-            widget.show(made, Look(), size[0])
-            await pilot.pause()
-            assert on_screen(app)[0].startswith("appears with the next step")
-            made.apply(reading(3))
-            widget.show(made, Look(), size[0])
-            await pilot.pause()
-            lines = shown(made, size[0])
-            # Two cells are the scroll bar's; nothing that is written is below it.
-            assert widget.scrollable_content_region.width == size[0] - 2 >= widget.virtual_size.width
-            assert widget.virtual_size.height == len(lines)
-            assert [line[:60].rstrip() for line in on_screen(app)] == [line[:60].rstrip() for line in lines[: size[1]]]
-            widget.scroll_to(y=3, animate=False)
-            await pilot.pause()
-            made.apply(dataclasses.replace(reading(3), step=1235, weight=7.5))
-            widget.show(made, Look(), size[0])
-            await pilot.pause()
-            assert widget.scroll_offset.y == 3
-            assert [line[:60].rstrip() for line in on_screen(app)] == [
-                line[:60].rstrip() for line in shown(made, size[0])[3 : 3 + size[1]]
-            ]
-            widget.scroll_end(animate=False)
-            await pilot.pause()
-            first, *rest = on_screen(app)
-            assert first.lstrip().startswith("sample ")
-            assert rest[-1][:60].rstrip() == shown(made, size[0])[-1][:60].rstrip()
-            # A smaller batch is a shorter page.
-            made.apply(reading(0))
-            widget.show(made, Look(), size[0])
-            await pilot.pause()
-            assert on_screen(app)[-1].strip().startswith("4 ") or widget.max_scroll_y == 0
-
-    asyncio.run(act())
-
-
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_what_is_drawn_has_the_colours_of_the_theme(theme: str) -> None:
-    async def act() -> None:
-        app = Alone()
-        app.register_theme(THEMES[theme])
-        app.theme = THEMES[theme].name
-        async with app.run_test(size=(160, 48)) as pilot:
-            app.explanation.show(history(reading(3)), Look(theme=theme), 160)
-            await pilot.pause()
-            strips = app.screen._compositor.render_strips()
-            assert all(segment.style and segment.style.bgcolor for strip in strips for segment in strip)
-            bold = {
-                segment.text.strip() for strip in strips for segment in strip if segment.style and segment.style.bold
-            }
-            assert {"Forward, train mode", "Backward, train mode"} <= bold
-            name = THEMES[theme].primary
-            numbers = {
-                segment.text.strip()
-                for strip in strips
-                for segment in strip
-                if segment.style and segment.style.color and segment.style.color.name == name
-            }
-            assert set(table(shown(history(reading(3)), 160))["x"][:5]) <= numbers
-
-    asyncio.run(act())
-
-
-def test_what_is_shown_already_is_not_made_again() -> None:
-    async def act() -> None:
-        app = Alone()
-        async with app.run_test() as pilot:
-            made = history(reading())
-            app.explanation.show(made, Look(), 80)
-            page = app.explanation._page
-            made.apply(e.Stepped(1235, 1, {"batch": (1.0,), "none": (1.0,)}, 1.0))
-            app.explanation.show(made, Look(), 80)
-            assert app.explanation._page is page
-            for look in (Look(theme="light"), Look("ascii")):
-                app.explanation.show(made, look, 80)
-                assert app.explanation._page is not page
-            await pilot.pause()
-
-    asyncio.run(act())
 
 
 def explained_steps(config: RunConfig, freeze: bool) -> list[e.Explained]:
