@@ -403,7 +403,7 @@ def test_points_are_marked():
 
 
 def test_glyphs_lie_on_the_curve():
-    # Without the glyphs plotext would have drawn into the same cells, so no neighbourhood is left empty.
+    # The curve goes on at both sides of a glyph: it stands where the curve would have been drawn.
     for height in range(9, 30):
         shown = rows(one([0.1, 0.3, 0.2, 0.4, 0.35]), height=height)
         row = next(i for i in range(1, height) if "●" in shown[i])
