@@ -35,7 +35,7 @@ from bntui.tui.widgets.hints import Hints
 from bntui.tui.widgets.picture import Picture
 
 TICK_SECONDS = 0.1
-WORDS_SECONDS, DRAW_SECONDS = 0.4, 1.2
+WORDS_SECONDS, DRAW_SECONDS = 0.5, 2.5
 """Least time between two redraws of what is told in words, and of the panels that changed: each costs the trainer its
 duration. The panels of a view are drawn one right after the other, so that they show the same moment."""
 
@@ -214,7 +214,9 @@ class BntuiApp(LookingApp):
                     self._seen_rate = (event.step, event.seconds)
             case e.EpochEnded():
                 # What is drawn of it on several panels is to be of the same moment.
-                self._urgent = self._changed = True
+                # Short epochs wait for their turn.
+                self._urgent |= time.monotonic() - self._drawn >= 0.8 * DRAW_SECONDS
+                self._changed = True
             case e.Paused() | e.Resumed() | e.Evaluating():
                 self._changed = True
             case e.Intervened():
