@@ -50,8 +50,7 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     if started is None or history.status not in ENDED or lines <= 0:
         return Text()
     command = str(started.config["command"])
-    for question in _next(command):
-        rows.append((2, "next", question))
+    rows += [(2, "next", _fitting(question, width - _LABEL)) for question in _next(command)]
     if places:
         rows.append((3, "results", " and ".join(places)))
     if folder is not None:
@@ -59,6 +58,8 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
         rows.append((4, "look", f"bntui open {named}"))
         rows.append((5, "go on", f"bntui --resume {named} --epochs {2 * epochs}"))
     rows.append((6, "repeat", command))
+    # A command or a path that is cut would be another one.
+    rows = [row for row in rows if len(row[2]) <= width - _LABEL]
     # The most important ones, in their own order.
     kept = sorted(sorted(range(len(rows)), key=lambda i: (rows[i][0], i))[: max(0, lines - 2)])
     kept.sort(key=lambda i: (rows[i][1] == "next", i))
@@ -73,7 +74,7 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     for i in kept:
         _, label, told = rows[i]
         text.append(f"{label if label != before else '':<{_LABEL}}", style="dim")
-        text.append(f"{_fitting(told, width - _LABEL)}\n")
+        text.append(f"{told}\n")
         before = label
     text.rstrip()
     return text
