@@ -29,7 +29,9 @@ def card_lines(height: int) -> int:
     return next((lines for least, lines in ((40, 10), (28, 7), (22, 5), (18, 2)) if height >= least), 0)
 
 
-def end_card(history: History, look: Look, width: int, lines: int, places: Sequence[str], folder: Path | None) -> Text:
+def end_card(
+    history: History, look: Look, width: int, lines: int, places: Sequence[str], folder: Path | None, live: bool = True
+) -> Text:
     """Write the card of a run that is over, in so many lines at most.
 
     Parameters
@@ -44,6 +46,8 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
         Where the results lie.
     folder
         Of the run, if it has one.
+    live
+        Whether it was trained here, and so can be run again or gone on with by a key.
     """
     rows: list[tuple[int, str, str]] = []
     started = history.started
@@ -66,7 +70,7 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     text = Text(no_wrap=True, overflow="crop")
     took = f", {duration(history.wall_seconds)}" if history.wall_seconds else ""
     long = f"{history.status} after {history.step:,} steps{took}"
-    keys = look.text("r run again · k more epochs · 1-6 views · x export · q quit")
+    keys = look.text("r run again · k more epochs · 1-6 views · x export · q quit" if live else "1-6 views · q quit")
     text.append(long if len(long) + len(keys) + 3 <= width else history.status, style="bold")
     text.append(f"   {keys}\n", style="dim")
     text.append_text(next(form for form in (*_results(history, look), Text()) if len(form) <= width)).append("\n")

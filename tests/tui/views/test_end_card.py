@@ -38,6 +38,11 @@ def test_it_tells_the_result_where_it_lies_and_what_comes_next() -> None:
     assert told[4].startswith("bntui --seed 2   ") and told[5].startswith("bntui --lr 0.1   ")
 
 
+def test_of_a_run_that_is_only_looked_at_no_key_of_a_trainer_is_offered() -> None:
+    first = end_card(ended(), Look(), 158, 10, [], None, live=False).plain.split("\n")[0]
+    assert first.endswith("1-6 views · q quit") and "r run again" not in first
+
+
 def test_what_this_run_was_is_not_offered_again() -> None:
     rows = card(ended("bntui --headless --data kmnist --seed 7 --lr 0.1"))
     offered = [row[9:].partition("   ")[0] for row in rows[6:]]
