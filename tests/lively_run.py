@@ -26,7 +26,7 @@ def lively_run(norms: Sequence[str] = ("batch", "none"), epochs: int = EPOCHS) -
         yield steps(arms, step)
         if step == 100:
             yield e.Alert(100, arms[-1].name, "inactive",
-                          f"{arms[-1].label}: 52 % of the units after linear1 are dead or saturated")  # fmt: skip
+                          f"{arms[-1].label}: 52 % of the units after linear 1 are dead or saturated")  # fmt: skip
         if step == 560:
             yield e.Intervened(560, 2, "learning_rate", 0.01, 0.1)
         if step == 640:

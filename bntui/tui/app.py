@@ -35,7 +35,7 @@ from bntui.tui.widgets.hints import Hints
 from bntui.tui.widgets.picture import Picture
 
 TICK_SECONDS = 0.1
-WORDS_SECONDS, DRAW_SECONDS = 0.4, 1.2
+WORDS_SECONDS, DRAW_SECONDS = 0.5, 2.5
 """Least time between two redraws of what is told in words, and of the panels that changed: each costs the trainer its
 duration. The panels of a view are drawn one right after the other, so that they show the same moment."""
 
@@ -106,6 +106,8 @@ class BntuiApp(LookingApp):
         self._arrange(self.size)
         self.tick()
         self.set_interval(TICK_SECONDS, self.tick)
+        # What the shell wrote in the meantime is not to shine through what has not changed.
+        self.app_resume_signal.subscribe(self, lambda _: self.call_later(self._repaint))
         if self._stopped_by:
             self._stop_and_leave(128 + self._stopped_by)
         else:
@@ -212,7 +214,9 @@ class BntuiApp(LookingApp):
                     self._seen_rate = (event.step, event.seconds)
             case e.EpochEnded():
                 # What is drawn of it on several panels is to be of the same moment.
-                self._urgent = self._changed = True
+                # Short epochs wait for their turn.
+                self._urgent |= time.monotonic() - self._drawn >= 0.8 * DRAW_SECONDS
+                self._changed = True
             case e.Paused() | e.Resumed() | e.Evaluating():
                 self._changed = True
             case e.Intervened():
@@ -330,7 +334,8 @@ class BntuiApp(LookingApp):
             places, folder = [], None
             if isinstance(self.source, LiveRun):
                 places, folder = self.source.recorder.places, self.source.recorder.folder
-            text = end_card(self.history, self.look, width - 2, lines, places, folder)
+            live = not isinstance(self.source, Playback)
+            text = end_card(self.history, self.look, width - 2, lines, places, folder, live)
             self._card.styles.height = min(lines, text.plain.count("\n") + 1)
             text.plain = self.look.text(text.plain) if self.look.ascii_only else text.plain
             self._card.show(text)

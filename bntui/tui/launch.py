@@ -176,10 +176,12 @@ def _what_is_left(live: LiveRun) -> str:
 
 def _say_goodbye(live: LiveRun) -> None:
     history, recorder = live.recorder.history, live.recorder
-    if history.epochs:
-        last = history.epochs[-1].validation
+    evaluated = history.epochs or history.evaluations
+    if evaluated:
+        last = evaluated[-1].validation
         told = ", ".join(f"{label} {last[arm].accuracy:.4f}" for arm, label in history.labels.items())
-        _say(f"{history.status} after step {history.step:,}: validation accuracy {told}")
+        some = "" if history.epochs else f" (on {history.evaluations[-1].samples:,} samples)"
+        _say(f"{history.status} after step {history.step:,}: validation accuracy {told}{some}")
     if live.saved:
         _say(f"results in {' and '.join(recorder.places)}")
     if live.before:

@@ -184,6 +184,10 @@ class LookingApp(CommandApp):
     def action_repaint(self) -> None:
         """Draw the whole screen anew."""
         self._say("the screen was drawn anew")
+        self._repaint()
+
+    def _repaint(self) -> None:
+        """Draw every cell again, whatever the terminal shows."""
         self.clear_terminal()
         self.refresh(repaint=True, layout=True)
         self.screen.refresh(repaint=True, layout=True)

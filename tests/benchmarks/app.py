@@ -31,7 +31,7 @@ from terminal_session import Emulator, TerminalSession
 BNTUI = [sys.executable, "-m", "bntui"]
 WARM_UP_MINUTES = 2.0
 ENDLESS = ["--epochs", "100000"]
-TRAINING = r"running.*With BN\s+0\.\d{4}"
+TRAINING = r"running.*With BN\s+\.\d{3}"
 GAP = 0.3
 """Least seconds between two keys; one without effect until the next counts as infinitely late."""
 
@@ -101,21 +101,30 @@ def status_is(text: str, *words: str) -> bool:
 
 
 def chosen_layer(text: str) -> str:
-    """Which layer's activations the flow view shows."""
-    return "".join(re.findall(r"input of activation (\d+)", text))
+    """Which layer a view of one layer shows."""
+    return "".join(re.findall(r"input to activation (\d+)|(?:BN \d|linear \d)", text))
 
 
 Press = tuple[str, str, Callable[[str, str], bool]]
 """A name, a key, and whether the screen shows its effect, given what it showed before."""
+SHOWS = {
+    "1": "train loss", "2": "drift", "3": "gradient by the weights", "4": "loss along the gradient", "5": "Forward",
+    "6": "epoch",
+}  # fmt: skip
+"""What is seen of a view."""
+NEXT_LAYER: Press = ("next layer", "]", lambda before, text: chosen_layer(text) != chosen_layer(before))
 IN_VIEW: dict[str, tuple[Press, ...]] = {
     "1": (
-        ("view 1", "1", lambda _, text: "train loss" in text),
+        ("view 1", "1", lambda _, text: SHOWS["1"] in text),
         ("log y", "y", lambda before, text: axis_of_losses(text) != axis_of_losses(before)),
     ),
-    "3": (
-        ("view 3", "3", lambda _, text: "gradient by the weights" in text),
-        ("next layer", "]", lambda before, text: chosen_layer(text) != chosen_layer(before)),
+    "2": (
+        ("view 2", "2", lambda _, text: SHOWS["2"] in text),
+        ("order", "g", lambda before, text: re.findall(r"sorted by \S+", text) != re.findall(r"sorted by \S+", before)),
     ),
+    "3": (("view 3", "3", lambda _, text: SHOWS["3"] in text), NEXT_LAYER),
+    "4": (("view 4", "4", lambda _, text: SHOWS["4"] in text), ("log y", "y", lambda _, text: "y axis of" in text)),
+    "5": (("view 5", "5", lambda _, text: SHOWS["5"] in text), NEXT_LAYER),
 }
 """What is pressed to see a view, and in it."""
 # What is pressed over and over, around that.
@@ -123,8 +132,8 @@ PRESSES: tuple[Press, ...] = (
     ("help", "?", lambda _, text: "Keys that do something" in text),
     # A lone Escape also waits for the rest of a sequence that may follow.
     ("help, Escape", "\x1b", lambda _, text: "Keys that do something" not in text),
-    ("view 2", "2", lambda _, text: "running mean" in text),
-    ("view 5", "5", lambda _, text: "running mean" not in text),
+    ("view 2", "2", lambda _, text: "drift" in text),
+    ("view 6", "6", lambda _, text: "drift" not in text),
 )
 THEN: tuple[Press, ...] = (
     # "changing" while an evaluation is finished first, as "pausing".
@@ -152,7 +161,7 @@ def latency(options: list[str], count: int, view: str) -> None:
     with TerminalSession(command) as s:
         s.wait(TRAINING)
         s.send(view)
-        s.wait(r"train loss" if view == "1" else r"gradient by the weights")
+        s.wait(SHOWS[view])
         s.emulate = False
         start = len(s.raw)
 

@@ -39,7 +39,7 @@ def test_the_cursor_follows_the_focus(size: tuple[int, int]) -> None:
         s.press("0.025", lambda _: s.rows[s._screen.cursor.y][: s._screen.cursor.x].endswith("0.025"))
         s.press(ESCAPE, at_cursor(s, "train loss"))
         s.press("q", "Quit")
-        s.wait(at_cursor(s, "s  stop, save and quit"))
+        s.wait(at_cursor(s, "c  cancel"))
         s.press(ESCAPE, at_cursor(s, "train loss"))
         s.press("?", at_cursor(s, "Keys"))
         s.press(ESCAPE, at_cursor(s, "train loss"))

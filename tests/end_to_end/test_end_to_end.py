@@ -26,6 +26,7 @@ ENDLESS_LOADING = ["--data", "synthetic", "--train-samples", "3000000"]
 CTRL_C, ESCAPE, LEFT, RIGHT = "\x03", "\x1b", "\x1b[D", "\x1b[C"
 GOODBYE = (
     r"bntui: (interrupted|completed) after step [\d,]+: validation accuracy With BN \d\.\d{4}, Without BN \d\.\d{4}"
+    r"( \(on [\d,]+ samples\))?"
     r"|bntui: results in .+"
     r"|bntui: (stopped|interrupted) before training began.*"
 )

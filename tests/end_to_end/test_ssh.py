@@ -79,11 +79,11 @@ def test_over_ssh_it_has_the_clients_size_and_outlives_the_client(ssh: list[str]
     with TerminalSession([*ssh, command("--run-dir", str(folder))], size=(150, 40)) as s:
         s.wait(r"running.*With BN\s+\.\d{3}")
         assert max(len(row) for row in s.rows) > 140
-        assert "BN 1 · norm1" in s.text
+        s.wait("BN 1 · norm1")
         s.press("?", "Keys that do something")
         s.press("\x1b", lambda text: "Keys that do something" not in text)
         s.resize(80, 24)
-        s.wait(lambda text: "train loss" in text and "running" in text and "BN layer" not in text)
+        s.wait(lambda text: "train loss" in text and "running" in text and "BN 1 ·" not in text)
         s.resize(160, 48)
         s.wait(lambda text: "train accuracy" in text and "BN 1 · norm1" in text)
         s.press("b", "BN off")

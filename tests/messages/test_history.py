@@ -137,6 +137,8 @@ def test_an_evaluation_that_goes_on_is_known_until_its_end_or_that_of_the_run() 
     ):  # fmt: skip
         history.apply(event)
         assert (history.evaluating is not None) is known
+
+
 def stepped(step: int, count: int, width: int = 1) -> e.Stepped:
     """Losses that are the step's number."""
     losses = tuple(float(step - width * i) for i in reversed(range(count)))

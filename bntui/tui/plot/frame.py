@@ -48,8 +48,9 @@ def draw_x_axis(grid: Grid, axis: Axis, name: str, cursor: float | None, left: i
         count = max(1, min(count, int(axis.high - axis.low)))
     ticks = round_ticks(axis.low, axis.high, count, 1e9)
     if name == "layer" and axis.high == int(axis.high):
-        ticks.insert(0, (axis.high, f"{axis.high:.0f}"))
-    for value, string in ticks:
+        ticks.append((axis.high, f"{axis.high:.0f}"))
+    # How far the axis goes counts most.
+    for value, string in [*ticks[-1:], *ticks[:-1]]:
         label(value, string, style)
 
 

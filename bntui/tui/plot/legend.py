@@ -124,7 +124,7 @@ def _choose(grid: Grid, title: Title, entries: Sequence[Entry]) -> tuple[_Form, 
         tried.append((_OWN_ROW, first, 1))
     tried += [(form, length, 1) for form in _NAMED_FORMS for length in shorter]
     tried += [(form, first, rows) for rows in range(2, most + 1) for form in _NAMED_FORMS if form.own_row]
-    tried += [(form, length, rows) for rows in (1, most) for form in _BARE_FORMS for length in shorter]
+    tried += [(form, length, rows) for rows in range(1, most + 1) for form in _BARE_FORMS for length in shorter]
     last = _TIGHT if grid.height >= MIN_HEIGHT else _TIGHT_BESIDE
     form = next((form for form, length, rows in tried if fits(form, length, rows)), last)
     return form, grid.width if form.own_row else grid.width - form.length(entries) - 2

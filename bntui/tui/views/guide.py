@@ -43,7 +43,7 @@ VIEWS = {
         "[ ] layer · tab and c: one panel alone",
     ),
     "why": Guide(
-        "covariate shift inside, loss landscape, train/eval gap",
+        "internal covariate shift, landscape, train/eval gap",
         "differences between the arms, if any",
         "b normalization off · [ ] layer",
         "[ ] layer · y log · t x axis",

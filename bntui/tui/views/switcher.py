@@ -145,7 +145,8 @@ class Views(ContentSwitcher):
             arm = chosen_gap(self._history, view)
             return f"train/eval gap of {arm.label}" if arm else "no arm has batch norm"
         if unit:
-            return "all units" if view.unit is None else f"unit {view.unit}"
+            word = "unit" if self.shown == "flow" else "channel"
+            return f"all {word}s" if view.unit is None else f"{word} {view.unit}"
         return self._chosen_layer()
 
     def choose_row(self, control: Control, by: int) -> str:
