@@ -334,7 +334,8 @@ class BntuiApp(LookingApp):
             places, folder = [], None
             if isinstance(self.source, LiveRun):
                 places, folder = self.source.recorder.places, self.source.recorder.folder
-            text = end_card(self.history, self.look, width - 2, lines, places, folder)
+            live = not isinstance(self.source, Playback)
+            text = end_card(self.history, self.look, width - 2, lines, places, folder, live)
             self._card.styles.height = min(lines, text.plain.count("\n") + 1)
             text.plain = self.look.text(text.plain) if self.look.ascii_only else text.plain
             self._card.show(text)

@@ -29,7 +29,9 @@ def card_lines(height: int) -> int:
     return next((lines for least, lines in ((40, 10), (28, 7), (22, 5), (18, 2)) if height >= least), 0)
 
 
-def end_card(history: History, look: Look, width: int, lines: int, places: Sequence[str], folder: Path | None) -> Text:
+def end_card(
+    history: History, look: Look, width: int, lines: int, places: Sequence[str], folder: Path | None, live: bool = True
+) -> Text:
     """Write the card of a run that is over, in so many lines at most.
 
     Parameters
@@ -44,14 +46,15 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
         Where the results lie.
     folder
         Of the run, if it has one.
+    live
+        Whether it was trained here, and so can be run again or gone on with by a key.
     """
     rows: list[tuple[int, str, str]] = []
     started = history.started
     if started is None or history.status not in ENDED or lines <= 0:
         return Text()
     command = str(started.config["command"])
-    for question in _next(command):
-        rows.append((2, "next", question))
+    rows += [(2, "next", _fitting(question, width - _LABEL)) for question in _next(command)]
     if places:
         rows.append((3, "results", " and ".join(places)))
     if folder is not None:
@@ -59,13 +62,15 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
         rows.append((4, "look", f"bntui open {named}"))
         rows.append((5, "go on", f"bntui --resume {named} --epochs {2 * epochs}"))
     rows.append((6, "repeat", command))
+    # A command or a path that is cut would be another one.
+    rows = [row for row in rows if len(row[2]) <= width - _LABEL]
     # The most important ones, in their own order.
     kept = sorted(sorted(range(len(rows)), key=lambda i: (rows[i][0], i))[: max(0, lines - 2)])
     kept.sort(key=lambda i: (rows[i][1] == "next", i))
     text = Text(no_wrap=True, overflow="crop")
     took = f", {duration(history.wall_seconds)}" if history.wall_seconds else ""
     long = f"{history.status} after {history.step:,} steps{took}"
-    keys = look.text("r run again · k more epochs · 1-6 views · x export · q quit")
+    keys = look.text("r run again · k more epochs · 1-6 views · x export · q quit" if live else "1-6 views · q quit")
     text.append(long if len(long) + len(keys) + 3 <= width else history.status, style="bold")
     text.append(f"   {keys}\n", style="dim")
     text.append_text(next(form for form in (*_results(history, look), Text()) if len(form) <= width)).append("\n")
@@ -73,7 +78,7 @@ def end_card(history: History, look: Look, width: int, lines: int, places: Seque
     for i in kept:
         _, label, told = rows[i]
         text.append(f"{label if label != before else '':<{_LABEL}}", style="dim")
-        text.append(f"{_fitting(told, width - _LABEL)}\n")
+        text.append(f"{told}\n")
         before = label
     text.rstrip()
     return text
