@@ -162,7 +162,9 @@ class TerminalSession:
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of the terminal; the kernel tells the program. The screen is blank until it has drawn."""
-        while self.pump(0):
+        # What a busy program writes may never end.
+        end = time.monotonic() + 1
+        while time.monotonic() < end and self.pump(0):
             pass
         self._screen.resize(rows, columns)
         self._screen.erase_in_display(2)

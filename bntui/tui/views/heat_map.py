@@ -15,6 +15,7 @@ from bntui.tui.plot.axes import Axis, brief
 from bntui.tui.plot.drawing import Drawing
 from bntui.tui.plot.heat import Scale, around_zero, between, heat_rows, legend, rows_in, spread
 from bntui.tui.theme import Look
+from bntui.tui.views.figures import x_range
 from bntui.tui.views.layers import Place, places
 from bntui.tui.views.view import StepAxis, View
 from bntui.tui.views.words import QUANTITY_WORDS, norm_layer
@@ -90,7 +91,7 @@ def _waiting(history: History, look: Look, width: int) -> Text:
 def _time(history: History, view: View, columns: int) -> _Time:
     """Place the readings in so many columns of the charts' x range; one stands until the next one comes."""
     steps = StepAxis(history, view.x_axis)
-    low, high = _x_range(history, view, steps)
+    low, high = x_range(history, view, steps) or (0.0, 0.0)
     high = max(high, low + 1e-9)
     shown = spread([steps.at(read.step) for read in history.readings], low, high, columns)
     # The newest reading stands until now, however long ago it was; what is still to come stays empty.
@@ -103,13 +104,6 @@ def _time(history: History, view: View, columns: int) -> _Time:
     if view.cursor is not None and low <= (x := steps.at(view.cursor)) <= high:
         cursor = min(columns - 1, int(axis.share(x) * columns))
     return _Time(history.readings, filled, axis, cursor, (_end(low, view.x_axis), _end(high, view.x_axis)))
-
-
-def _x_range(history: History, view: View, axis: StepAxis) -> tuple[float, float]:
-    """Return the part of the x axis that is shown: the recent past, or all."""
-    if view.recent and history.recent:
-        return axis.at(history.recent[0][0]), axis.at(history.recent[-1][0])
-    return 0.0, axis.at(history.step)
 
 
 def _end(value: float, kind: str) -> str:

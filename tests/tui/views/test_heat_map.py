@@ -61,7 +61,7 @@ def test_a_channel_is_a_row_and_a_reading_stands_until_the_next_one() -> None:
     rows = lines(history(), 44, 10, BARE)
     assert rows[0] == "* BN 1 - norm1 - gap, s                  [ ]"
     assert rows[1] == rows[3].replace("2", "0") == "  0 " + " " * 19 + "." * 21
-    # The first reading, with a gap of 0, comes at step 50 and stands up to the last one, of which there is one column.
+    # The first reading, without a gap, comes at step 50 and stands up to the last one, of which there is one column.
     assert rows[2] == "  1 " + " " * 19 + "." * 20 + "#"
     assert rows[5] == "    0                               step 100"
     assert rows[6].startswith("    -0.1 E=-.+*# 0.1")
@@ -72,8 +72,7 @@ def test_colours_lie_around_zero_and_the_legend_has_the_ends() -> None:
         text = shown(history((-1.0, 1.0)), 44, 10, Look(theme=theme)).text
         assert "-1 █████████ +1" in text.plain
         styles = {str(span.style) for span in text.spans}
-        ends = (DIVERGING[theme][0], DIVERGING[theme][-1])
-        assert all(any(end in style for style in styles) for end in ends)
+        assert all(any(end in style for style in styles) for end in (DIVERGING[theme][0], DIVERGING[theme][-1]))
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -152,6 +151,12 @@ def test_nothing_stands_in_what_is_still_to_come_and_the_newest_reading_reaches_
     made.apply(e.Stepped(400, 1, {"batch": (0.5,), "none": (0.5,)}, 4.0))
     row = lines(made, 44, 10, BARE)[2]
     assert row.endswith("#" * 30) and len(row) == 44
+    # While it runs the charts, and this one with them, reach to a round step ahead.
+    made.apply(e.Stepped(410, 1, {"batch": (0.5,), "none": (0.5,)}, 4.1))
+    drawing = shown(made, 44, 10, BARE)
+    assert drawing.x_axis is not None and drawing.x_axis.high > 410
+    row = drawing.text.plain.split("\n")[2].rstrip()
+    assert row.endswith("#" * 20) and len(row) == 4 + math.ceil(40 * 410 / drawing.x_axis.high)
 
 
 def test_what_it_waits_for() -> None:
