@@ -11,8 +11,6 @@ import re
 import termios
 from typing import Any
 
-from rich.console import Console
-
 from bntui.errors import UsageError
 
 # All that Textual switches on, 1016 included, which it leaves on: harmless if it is off already.
@@ -73,6 +71,9 @@ def choose_theme(asked: str | None) -> str:
 
 def has_few_colours() -> bool:
     """Return whether the terminal has no more than sixteen colours, as the library that writes to it will find."""
+    # Here, as what is said before there is a screen needs none of it.
+    from rich.console import Console
+
     system: Any = os.environ.get("TEXTUAL_COLOR_SYSTEM", "auto")
     try:
         console = Console(color_system=system, force_terminal=True, legacy_windows=False, file=io.StringIO())
