@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +71,10 @@ def test_what_is_said_in_a_fifo_that_nobody_reads_waits_there_and_the_rest_is_le
     events = notices(5_000)
     history = History()
     to = Narrator(str(fifo), history)
-    took = []
+    # Were it to wait for a reader, this would never end.
     for event in events:
         history.apply(event)
-        begun = time.perf_counter()
         to.take(event)
-        took.append(time.perf_counter() - begun)
-    assert statistics.quantiles(took, n=100)[98] < 1e-3
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     said = b""
     for _ in range(3):
