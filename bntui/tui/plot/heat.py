@@ -162,10 +162,9 @@ def colour_of(value: float, scale: Scale, look: Look) -> str:
 
 
 def spread(x: Sequence[float], low: float, high: float, columns: int) -> list[int | None]:
-    """Return for each of so many columns between two x which point is shown there: the last one up to its middle.
+    """Return for each of so many columns between two x which point is shown there: the last one up to its end.
 
-    None before the first point, and beyond the last by more than a column. A point later than all middles up to it is
-    shown where it lies, so that the newest one is always seen.
+    None before the first point, and in columns that begin beyond the last one.
     """
     if not x or high <= low:
         return [None] * columns

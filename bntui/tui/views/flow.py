@@ -48,11 +48,6 @@ def activations(history: History) -> int:
     return max((len(layers) for layers in history.flow_recent[-1].arms.values()), default=1) - 1
 
 
-def label_cells(history: History) -> int:
-    """Return how many cells the labels of the arms take, one below the other."""
-    return max(13, *map(len, history.labels.values()))
-
-
 def _draw(
     drawn: Callable[[Scene, int, int], Drawing], title: str,
     history: History, view: View, look: Look, width: int, height: int,
